@@ -1,0 +1,178 @@
+"""The connection to PostgreSQL: the ORM's pool, raw connections from it, and dedicated ones."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from tortoise import Tortoise
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.base.config_generator import expand_db_url
+from tortoise.context import TortoiseContext
+from tortoise.exceptions import DBConnectionError
+
+from models.errors import DatabaseUnavailable
+
+MODEL_MODULES = [
+    "models.task",
+    "models.task_log",
+    "models.audit_log",
+    "models.runtime",
+    "aerich.models",
+]
+
+T = TypeVar("T")
+if TYPE_CHECKING:
+    PooledConnection: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+    Connection: TypeAlias = PooledConnection | asyncpg.Connection[asyncpg.Record]
+else:  # at run time asyncpg's classes take no parameters
+    PooledConnection = PoolConnectionProxy
+    Connection = PoolConnectionProxy | asyncpg.Connection
+
+# What asyncpg raises when the server is gone, going, full or not yet there.
+LOST_CONNECTION = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    DBConnectionError,
+)
+# Deadlock and serialization failure: the same work may be tried again.
+TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+DEADLOCK_TRIES = 5
+
+
+def credentials(url: str) -> dict[str, Any]:
+    """Return what `asyncpg.connect` takes for the database at `url`, libpq's `sslmode` too."""
+    given = expand_db_url(url)["credentials"]
+    given["ssl"] = given.pop("sslmode", given.get("ssl"))
+    known = ("host", "port", "user", "password", "database", "ssl")
+    return {key: given[key] for key in known if given.get(key) is not None}
+
+
+def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
+    """Return the ORM's configuration for the database at `url` (postgres:// or postgresql://).
+
+    Server-side settings: UTC, no JIT (it costs more than our statements), and a transaction left
+    idle for 30 s is ended.
+    """
+    server_settings = {
+        "timezone": "UTC",
+        "jit": "off",
+        "idle_in_transaction_session_timeout": "30000",
+    }
+    pool = {
+        **credentials(url),
+        "minsize": 1,
+        "maxsize": pool_size,
+        "statement_cache_size": 256,
+        "command_timeout": 30.0,
+        "max_inactive_connection_lifetime": 300.0,
+        "application_name": "discord-task-scheduler",
+        "server_settings": server_settings,
+    }
+    return {
+        "connections": {"default": {"engine": "tortoise.backends.asyncpg", "credentials": pool}},
+        "use_tz": True,
+        "timezone": "UTC",
+        "apps": {"models": {"models": MODEL_MODULES, "default_connection": "default"}},
+    }
+
+
+# For aerich's command line, which needs a name to import; it never connects with it.
+TORTOISE_ORM = tortoise_config("postgres://postgres@localhost/task_scheduler")
+
+
+def is_unavailable(error: BaseException | None) -> bool:
+    """Return whether the error, or what caused it, says that the database can't be reached."""
+    while error is not None:
+        if isinstance(error, (DatabaseUnavailable, *LOST_CONNECTION)):
+            return True
+        error = error.__cause__
+    return False
+
+
+class Database:
+    """The database as the engine uses it: raw connections of the ORM's own pool."""
+
+    def __init__(self, client: AsyncpgDBClient, url: str, *, pool_timeout_seconds: float) -> None:
+        self._client = client
+        self._url = url
+        self._pool_timeout_seconds = pool_timeout_seconds
+
+    @classmethod
+    async def connect(
+        cls, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 20.0
+    ) -> Self:
+        """Configure the ORM and return the database; the first query connects."""
+        context: TortoiseContext = await Tortoise.init(
+            config=tortoise_config(url, pool_size=pool_size), _enable_global_fallback=True
+        )
+        client = context.db()
+        if not isinstance(client, AsyncpgDBClient):
+            raise TypeError("the database's client is not asyncpg's")
+        return cls(client, url, pool_timeout_seconds=pool_timeout_seconds)
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await Tortoise.close_connections()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PooledConnection]:
+        """Yield a raw connection of the pool.
+
+        Raises:
+            DatabaseUnavailable: the server is gone, or no connection was free in time.
+        """
+        try:
+            async with AsyncExitStack() as stack:
+                async with asyncio.timeout(self._pool_timeout_seconds):
+                    connection = await stack.enter_async_context(self._client.acquire_connection())
+                yield connection
+        except LOST_CONNECTION as error:
+            reason = f"the database is unavailable: {type(error).__name__}"
+            raise DatabaseUnavailable(reason) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PooledConnection]:
+        """Yield a raw connection inside one transaction, committed at the end.
+
+        Raises:
+            DatabaseUnavailable: as for `connection`.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def transact(self, work: Callable[[PooledConnection], Awaitable[T]]) -> T:
+        """Run `work` in one transaction, and again when it lost a deadlock.
+
+        Raises:
+            DatabaseUnavailable: as for `connection`.
+        """
+        for _ in range(DEADLOCK_TRIES - 1):
+            try:
+                async with self.transaction() as connection:
+                    return await work(connection)
+            except TRY_AGAIN:
+                await asyncio.sleep(0)
+        async with self.transaction() as connection:
+            return await work(connection)
+
+    async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a connection outside the pool, for LISTEN; the caller closes it.
+
+        Raises:
+            DatabaseUnavailable: the server can't be reached.
+        """
+        try:
+            return await asyncpg.connect(
+                timeout=10.0, command_timeout=30.0, **credentials(self._url)
+            )
+        except LOST_CONNECTION as error:
+            raise DatabaseUnavailable(
+                f"the database is unavailable: {type(error).__name__}"
+            ) from error
