@@ -1,0 +1,57 @@
+"""Webhook URLs at rest: encrypted, because whoever has the URL can post."""
+
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from engine.errors import EngineError
+from models.database import Database
+
+CANARY = "discord-task-scheduler"
+
+
+class WrongEncryptionKeys(EngineError):
+    """The database was written with other ENCRYPTION_KEYS; these can read no webhook URL."""
+
+
+class WebhookCipher:
+    """Encrypts with the first of the keys, decrypts with any of them."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    def encrypt(self, text: str) -> str:
+        """Return the text encrypted, fit for a text column."""
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def decrypt(self, token: str) -> str:
+        """Return what `encrypt` was given.
+
+        Raises:
+            WrongEncryptionKeys: none of the keys made this token.
+        """
+        try:
+            return self._fernet.decrypt(token.encode()).decode()
+        except InvalidToken:
+            raise WrongEncryptionKeys(
+                "ENCRYPTION_KEYS: none of them can read what is stored"
+            ) from None
+
+
+async def check_canary(database: Database, cipher: WebhookCipher) -> None:
+    """Prove that the keys fit the database, or leave the proof in a new one.
+
+    Raises:
+        WrongEncryptionKeys: the database was written with other keys.
+        DatabaseUnavailable: the server can't be reached.
+    """
+    async with database.transaction() as connection:
+        canary = await connection.fetchval(
+            "select canary from engine_state where id = 1 for update"
+        )
+        if canary is not None:
+            cipher.decrypt(canary)
+            return
+        await connection.execute(
+            "update engine_state set canary = $1 where id = 1", cipher.encrypt(CANARY)
+        )

@@ -1,0 +1,219 @@
+"""Claim work: of each due webhook its oldest due attempt, at most one open request per webhook."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from engine.limits import Rate
+from models.database import Connection
+from models.enums import DeliveryGuarantee, RunTrigger, TaskStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An attempt that this copy may send, with its task as it is in the database right now."""
+
+    log_id: UUID
+    run_id: UUID
+    task_id: UUID
+    webhook_key: bytes
+    origin: str
+    trigger: RunTrigger
+    scheduled_for: datetime
+    execution_time: datetime
+    deadline_at: datetime
+    retry_count: int
+    is_expired: bool
+    started_at: datetime
+    claimed_at: float
+    dead_reason: str | None
+    task_status: TaskStatus
+    is_deleted: bool
+    has_moved: bool
+    failures_in_row: int
+    webhook_id: str
+    encrypted_url: str = field(repr=False)
+    payload: str = field(repr=False)
+    max_retry: int
+    failure_threshold: int
+    delivery_guarantee: DeliveryGuarantee
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The origins that share one address' request rate, and that rate."""
+
+    origins: tuple[str, ...]
+    rate: Rate
+
+    # A burst may take a fifth of the budget at once and the rest follows evenly, so that no span
+    # of the rate's length, wherever it starts, holds more than the budget.
+    BURST_SHARE = 0.2
+
+    @property
+    def burst(self) -> float:
+        """How many requests may leave at once."""
+        return max(1.0, self.rate.count * self.BURST_SHARE)
+
+    @property
+    def slot(self) -> timedelta:
+        """The time that each request takes up of the budget."""
+        steady = max(self.rate.count - self.burst, self.rate.count / 2)
+        return timedelta(seconds=self.rate.seconds / steady)
+
+
+# $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot
+_CLAIM = """
+with budgeted as (
+    select origin, greatest(next_slot_at, statement_timestamp()) as slot_at
+    from origins
+    where origin = any($3::text[])
+        and (held_until is null or held_until <= statement_timestamp())
+    order by origin for update
+), gates as (
+    select origin, floor($4::float8
+        - extract(epoch from slot_at - statement_timestamp())
+        / extract(epoch from $5::interval))::int as room
+    from budgeted
+    union all
+    select origin, $2 from origins
+    where origin <> all($3::text[])
+        and (held_until is null or held_until <= statement_timestamp())
+), due as materialized (
+    select l.webhook_key, l.origin, l.dead_reason
+    from gates g cross join lateral (
+        select webhook_key, origin, dead_reason from webhook_lanes
+        where origin = g.origin and next_at <= statement_timestamp() and owner is null
+        order by next_at limit least(greatest(g.room, 0), $2)
+        for update skip locked
+    ) l
+    limit $2
+), picked as materialized (
+    select d.*, q.id as log_id
+    from due d left join lateral (
+        select id from task_logs
+        where webhook_key = d.webhook_key and status = 'QUEUED'
+            and execution_time <= statement_timestamp()
+        order by scheduled_for limit 1
+        for update skip locked
+    ) q on true
+), owned as (
+    update webhook_lanes l set owner = $1
+    from picked p where l.webhook_key = p.webhook_key and p.log_id is not null
+), spent as (
+    update origins o set next_slot_at =
+        greatest(o.next_slot_at, statement_timestamp()) + p.used * $5::interval
+    from (
+        select origin, count(*) as used from picked where log_id is not null group by origin
+    ) p
+    where o.origin = p.origin and o.origin = any($3::text[])
+), claimed as (
+    update task_logs l set claimed_by = $1, started_at = clock_timestamp()
+    from picked p where l.id = p.log_id
+    returning l.id, l.run_id, l.task_id, l.trigger, l.scheduled_for,
+        l.execution_time, l.deadline_at, l.retry_count, l.started_at
+)
+select p.webhook_key, p.origin, p.dead_reason, c.*, c.deadline_at < c.started_at as is_expired,
+    t.status as task_status, t.deleted_at is not null as is_deleted,
+    t.webhook_key <> p.webhook_key as has_moved, u.failures_in_row,
+    t.webhook_id, t.webhook_url, t.payload, t.max_retry, t.failure_threshold,
+    t.delivery_guarantee
+from picked p
+left join claimed c on c.id = p.log_id
+left join tasks t on t.id = c.task_id
+left join task_cursors u on u.task_id = c.task_id
+order by c.scheduled_for
+"""
+
+# When the next lane opens; null when nothing waits.
+_NEXT = """
+select extract(epoch from min(greatest(l.next_at, o.held_until,
+    case when o.origin = any($1::text[])
+        then o.next_slot_at - ($2::float8 - 1) * $3::interval end)) - clock_timestamp())::float8
+from origins o cross join lateral (
+    select next_at from webhook_lanes
+    where origin = o.origin and owner is null and next_at is not null order by next_at limit 1
+) l
+"""
+
+_RELEASE = """
+with released as (
+    update task_logs set claimed_by = null, started_at = null
+    where id = any($2::uuid[]) and claimed_by = $1 and status = 'QUEUED'
+)
+update webhook_lanes set owner = null where webhook_key = any($3::bytea[]) and owner = $1
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """What a claim brought: attempts to send, and due lanes that had none, which need settling."""
+
+    claims: list[Claim]
+    idle_lanes: list[bytes]
+
+
+async def claim(
+    connection: Connection, *, instance_id: UUID, limit: int, budget: Budget, claimed_at: float
+) -> Claimed:
+    """Claim up to `limit` due attempts for this copy, in one statement of its own transaction.
+
+    `claimed_at` is the monotonic time before the call: a claim is sent only while it is young.
+    """
+    rows = await connection.fetch(_CLAIM, instance_id, limit, *_arguments(budget))
+    return Claimed(
+        claims=[_claim(row, claimed_at) for row in rows if row["id"] is not None],
+        idle_lanes=[row["webhook_key"] for row in rows if row["id"] is None],
+    )
+
+
+def _claim(row: asyncpg.Record, claimed_at: float) -> Claim:
+    return Claim(
+        log_id=row["id"],
+        run_id=row["run_id"],
+        task_id=row["task_id"],
+        webhook_key=row["webhook_key"],
+        origin=row["origin"],
+        trigger=RunTrigger(row["trigger"]),
+        scheduled_for=row["scheduled_for"],
+        execution_time=row["execution_time"],
+        deadline_at=row["deadline_at"],
+        retry_count=row["retry_count"],
+        is_expired=row["is_expired"],
+        started_at=row["started_at"],
+        claimed_at=claimed_at,
+        dead_reason=row["dead_reason"],
+        task_status=TaskStatus(row["task_status"]),
+        is_deleted=row["is_deleted"],
+        has_moved=row["has_moved"],
+        failures_in_row=row["failures_in_row"],
+        webhook_id=row["webhook_id"],
+        encrypted_url=row["webhook_url"],
+        payload=row["payload"],
+        max_retry=row["max_retry"],
+        failure_threshold=row["failure_threshold"],
+        delivery_guarantee=DeliveryGuarantee(row["delivery_guarantee"]),
+    )
+
+
+async def seconds_to_next(connection: Connection, budget: Budget) -> float | None:
+    """Return in how many seconds the next lane can be claimed; None when nothing waits."""
+    seconds: float | None = await connection.fetchval(_NEXT, *_arguments(budget))
+    return seconds
+
+
+async def release(connection: Connection, *, instance_id: UUID, claims: Sequence[Claim]) -> None:
+    """Give back claims that were not sent; their lanes stay due."""
+    await connection.execute(
+        _RELEASE,
+        instance_id,
+        [claim.log_id for claim in claims],
+        [claim.webhook_key for claim in claims],
+    )
+
+
+def _arguments(budget: Budget) -> Iterable[object]:
+    return list(budget.origins), budget.burst, budget.slot

@@ -1,0 +1,167 @@
+"""Deliver one claimed attempt: is it still to be sent, send it, say how it ended."""
+
+import random
+import time
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+
+import orjson
+import structlog
+
+from engine.cipher import WebhookCipher, WrongEncryptionKeys
+from engine.claims import Claim
+from engine.client import DiscordClient
+from engine.discord import WebhookAddress, parse_webhook_url
+from engine.ending import Finished
+from engine.errors import InvalidWebhookUrl
+from engine.limits import lane_pause_seconds
+from engine.message.rules import needs_components
+from engine.metrics import LATENESS_SECONDS, RATE_LIMITED, REQUEST_SECONDS
+from engine.retry import decide
+from engine.verdict import Outcome, Stops, Verdict, Waits, judge
+from models.enums import LogStatus, RunTrigger, TaskStatus
+
+log = structlog.get_logger(__name__)
+
+# Components are rare, so the payload is parsed only when it may have some.
+_COMPONENTS = '"components"'
+
+
+class Delivery:
+    """Sends claims through the one HTTP client; knows nothing of the database."""
+
+    def __init__(
+        self,
+        client: DiscordClient,
+        cipher: WebhookCipher,
+        *,
+        origins: Collection[str],
+        clock: Callable[[], float],
+        monotonic: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._client = client
+        self._cipher = cipher
+        self._origins = origins
+        self._clock = clock
+        self._monotonic = monotonic
+        self._jitter = jitter
+
+    def settle_unsent(self, claim: Claim) -> Finished | None:
+        """Return how the attempt ends without being sent; None if it is to be sent."""
+        if claim.is_deleted:
+            return _unsent(claim, LogStatus.SKIPPED, "Skipped: the task was deleted.")
+        if claim.trigger is not RunTrigger.MANUAL and claim.task_status is not TaskStatus.ACTIVE:
+            reason = f"Skipped: the task was {claim.task_status} before this was sent."
+            return _unsent(claim, LogStatus.SKIPPED, reason)
+        if claim.is_expired:
+            reason = "Given up: the run's deadline passed while it waited."
+            return _unsent(claim, LogStatus.FAILED, reason)
+        if claim.has_moved:
+            return _unsent(claim, LogStatus.QUEUED, "Waits for the task's new webhook.")
+        if claim.dead_reason is not None:
+            reason = f"Not sent: Discord had refused this webhook for good ({claim.dead_reason})"
+            return _unsent(claim, LogStatus.FAILED, reason)
+        return None
+
+    def address(self, claim: Claim) -> WebhookAddress | Finished:
+        """Return where the claim goes, or how it ends because that can't be told."""
+        try:
+            url = self._cipher.decrypt(claim.encrypted_url)
+            return parse_webhook_url(url, origins=self._origins)
+        except (WrongEncryptionKeys, InvalidWebhookUrl) as error:
+            return _unsent(claim, LogStatus.FAILED, str(error), counts_as_failure=True)
+
+    async def send(self, claim: Claim, address: WebhookAddress) -> Finished:
+        """POST the attempt, once, and return how it ended."""
+        with_components = _COMPONENTS in claim.payload and needs_components(
+            orjson.loads(claim.payload)
+        )
+        sent_at, started = self._clock(), self._monotonic()
+        answer = await self._client.post(
+            address, claim.payload.encode(), with_components=with_components
+        )
+        duration_seconds = self._monotonic() - started
+        verdict = judge(answer)
+        lateness = sent_at - claim.scheduled_for.timestamp() if claim.retry_count == 0 else None
+        end = self._finished(claim, verdict, duration_seconds, lateness)
+        _observe(end, verdict, duration_seconds, lateness)
+        return end
+
+    def interrupted(self, claim: Claim, reason: str) -> Finished:
+        """Return how an attempt ends whose sending broke off: its outcome is unknown."""
+        verdict = Verdict(
+            outcome=Outcome.UNCERTAIN, message=f"Whether it was posted is unknown: {reason}"
+        )
+        return self._finished(claim, verdict, None, None)
+
+    def _finished(
+        self, claim: Claim, verdict: Verdict, duration_seconds: float | None, lateness: float | None
+    ) -> Finished:
+        decision = decide(
+            verdict,
+            retry_count=claim.retry_count,
+            max_retry=claim.max_retry,
+            guarantee=claim.delivery_guarantee,
+            jitter=self._jitter(),
+        )
+        pause_seconds = lane_pause_seconds(verdict.bucket)
+        if verdict.waits is Waits.WEBHOOK:
+            pause_seconds = max(pause_seconds, verdict.wait_seconds or 0.0)
+        return Finished(
+            claim=claim,
+            status=decision.status,
+            message=verdict.message,
+            http_status=verdict.http_status,
+            duration_ms=_ms(duration_seconds),
+            lateness_ms=_ms(lateness),
+            message_id=verdict.message_id,
+            channel_id=verdict.channel_id,
+            was_sent=verdict.outcome is not Outcome.NOT_SENT or verdict.http_status is not None,
+            counts_as_failure=True,
+            stops=verdict.stops,
+            retry_in_seconds=decision.retry_in_seconds,
+            lane_pause_seconds=pause_seconds,
+            knows_bucket=verdict.bucket is not None,
+            holds_origin=verdict.waits is Waits.ORIGIN,
+            hold_seconds=verdict.wait_seconds,
+        )
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def _unsent(
+    claim: Claim, status: LogStatus, message: str, *, counts_as_failure: bool = False
+) -> Finished:
+    return Finished(
+        claim=claim,
+        status=status,
+        message=message,
+        counts_as_failure=counts_as_failure,
+        knows_bucket=True,
+        stops=Stops.RUN,
+    )
+
+
+def _observe(
+    end: Finished, verdict: Verdict, duration_seconds: float, lateness: float | None
+) -> None:
+    REQUEST_SECONDS.observe(duration_seconds)
+    if lateness is not None and end.claim.trigger is RunTrigger.SCHEDULE:
+        LATENESS_SECONDS.observe(max(lateness, 0.0))
+    if verdict.outcome is Outcome.LIMITED:
+        RATE_LIMITED.labels(verdict.waits).inc()
+    log.info(
+        "attempt_sent",
+        task_id=str(end.claim.task_id),
+        run_id=str(end.claim.run_id),
+        webhook_id=end.claim.webhook_id,
+        status=end.status,
+        http_status=end.http_status,
+        retry_count=end.claim.retry_count,
+        duration_ms=end.duration_ms,
+        lateness_ms=end.lateness_ms,
+        due=datetime.fromtimestamp(end.claim.scheduled_for.timestamp(), UTC).isoformat(),
+    )

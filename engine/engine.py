@@ -1,0 +1,250 @@
+"""The running engine: the parts that this process' roles ask for, started and stopped in order."""
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import structlog
+
+from engine.cipher import WebhookCipher
+from engine.claims import Budget
+from engine.client import DiscordClient
+from engine.clock import DatabaseClock
+from engine.delivery import Delivery
+from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
+from engine.scheduler import Scheduler
+from engine.worker import Worker
+from models.database import Database
+from models.errors import DatabaseUnavailable
+
+RESTART_SECONDS = 1.0
+CLOCK_WARNING_SECONDS = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineOptions:
+    """What the engine needs of the settings; `roles` as for the process, durations in seconds."""
+
+    roles: frozenset[str]
+    origins: tuple[str, ...]
+    budget: Budget
+    worker_concurrency: int
+    run_deadline_seconds: int
+    fire_all_limit: int
+    shutdown_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineStatus:
+    """What the engine of this process is doing; `queued` is of all copies."""
+
+    instance_id: str
+    scheduled_jobs: int
+    queued: int
+    in_flight: int
+    last_tick_at: datetime | None
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartHealth:
+    """How one part is; `degraded` costs speed only, `off` means not a role of this process."""
+
+    state: Literal["ok", "degraded", "down", "off"]
+    detail: str
+
+
+class Engine:
+    """Scheduler and worker of this process, around one heartbeat."""
+
+    def __init__(
+        self,
+        database: Database,
+        cipher: WebhookCipher,
+        options: EngineOptions,
+        *,
+        revive: Callable[[], Awaitable[None]] | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._options = options
+        self._wall_clock = wall_clock
+        self._clock = DatabaseClock()
+        self._client = DiscordClient()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._scheduler = Scheduler(
+            database,
+            self._clock,
+            run_deadline_seconds=options.run_deadline_seconds,
+            fire_all_limit=options.fire_all_limit,
+            on_queued=self.queued,
+        )
+        self._instance = Instance(
+            database,
+            self._clock,
+            roles=",".join(sorted(options.roles)),
+            listeners=dict(self._listeners()),
+            on_connect=self._connected,
+            on_step=self._stepped,
+            revive=revive,
+        )
+        self._worker = Worker(
+            database,
+            self._instance,
+            Delivery(self._client, cipher, origins=options.origins, clock=self._clock.time),
+            concurrency=options.worker_concurrency,
+            budget=options.budget,
+        )
+
+    @property
+    def schedules(self) -> bool:
+        """Whether this process ticks."""
+        return "scheduler" in self._options.roles
+
+    @property
+    def works(self) -> bool:
+        """Whether this process sends."""
+        return "worker" in self._options.roles
+
+    async def start(self) -> None:
+        """Join the other copies and begin.
+
+        Raises:
+            DatabaseUnavailable: the server can't be reached.
+        """
+        await self._client.open()
+        await self._instance.connect()
+        self._spawn("heartbeat", self._instance.run)
+        if self.schedules:
+            self._spawn("ticks", self._scheduler.buffer.run)
+            self._spawn("scheduler", self._scheduler.run)
+        if self.works:
+            self._spawn("record", self._worker.record_loop)
+            self._spawn("claim", self._worker.claim_loop)
+            self._spawn("takeover", self._worker.takeover_loop)
+        log.info(
+            "engine_started", instance_id=str(self._instance.id), roles=sorted(self._options.roles)
+        )
+
+    async def stop(self) -> None:
+        """Stop ticking and claiming, finish what is open, give back the rest."""
+        await self._cancel("scheduler", "ticks", "takeover")
+        if "record" in self._tasks:
+            await self._worker.drain(self._options.shutdown_seconds)
+        await self._cancel("claim", "record", "heartbeat")
+        await self._instance.leave()
+        await self._client.close()
+
+    async def applied(self, task_id: UUID) -> None:
+        """Return once this process' engine knows of the task's change."""
+        if "scheduler" in self._tasks and self._instance.is_connected:
+            await self._scheduler.apply(task_id)
+
+    async def reloaded(self) -> None:
+        """Return once this process' engine has compared all its jobs with the database."""
+        if "scheduler" in self._tasks and self._instance.is_connected:
+            await self._scheduler.reconcile()
+
+    def queued(self) -> None:
+        """Tell the worker of this process that there is work."""
+        self._worker.wake()
+
+    async def status(self) -> EngineStatus:
+        """Return what the engine is doing.
+
+        Raises:
+            DatabaseUnavailable: the server can't be reached.
+        """
+        async with self._database.connection() as connection:
+            queued = await connection.fetchval(
+                "select count(*) from task_logs where status = 'QUEUED'"
+            )
+        if self._instance.started_at is None:
+            raise DatabaseUnavailable("the engine has not joined the database yet")
+        return EngineStatus(
+            instance_id=str(self._instance.id),
+            scheduled_jobs=self._scheduler.job_count,
+            queued=queued,
+            in_flight=self._worker.in_flight,
+            last_tick_at=self._scheduler.buffer.last_tick_at,
+            started_at=self._instance.started_at,
+        )
+
+    async def health(self) -> dict[str, PartHealth]:
+        """Return how each part is, without waiting for a database that is gone."""
+        connected = self._instance.is_connected and self._instance.is_fresh()
+        return {
+            "database": PartHealth(state="ok", detail="connected")
+            if connected
+            else PartHealth(state="down", detail="no heartbeat; reconnecting"),
+            "scheduler": self._scheduler_health(connected),
+            "worker": self._worker_health(connected),
+            "clock": self._clock_health(),
+        }
+
+    def _scheduler_health(self, connected: bool) -> PartHealth:
+        if not self.schedules:
+            return PartHealth(state="off", detail="not a role of this process")
+        if not connected or not self._scheduler.is_ready:
+            reason = "loading the tasks" if connected else "waits for the database"
+            return PartHealth(state="down", detail=reason)
+        return PartHealth(state="ok", detail=f"{self._scheduler.job_count} jobs")
+
+    def _worker_health(self, connected: bool) -> PartHealth:
+        if not self.works:
+            return PartHealth(state="off", detail="not a role of this process")
+        if not connected:
+            return PartHealth(state="down", detail="waits for the database")
+        return PartHealth(state="ok", detail=f"{self._worker.in_flight} attempts in flight")
+
+    def _clock_health(self) -> PartHealth:
+        difference = self._wall_clock() - self._clock.time()
+        if abs(difference) > CLOCK_WARNING_SECONDS:
+            ahead = "ahead of" if difference > 0 else "behind"
+            detail = f"this machine's clock is {abs(difference):.1f} s {ahead} the database's"
+            return PartHealth(state="degraded", detail=detail)
+        return PartHealth(state="ok", detail="agrees with the database's")
+
+    def _listeners(self) -> Iterator[tuple[str, Callable[[str], None]]]:
+        if self.schedules:
+            yield TASKS_CHANNEL, self._scheduler.hear
+        if self.works:
+            yield WORK_CHANNEL, lambda _: self.queued()
+
+    def _connected(self) -> None:
+        self._scheduler.reconcile_soon()
+        self._worker.wake()
+
+    def _stepped(self, seconds: float) -> None:
+        if abs(seconds) > CLOCK_WARNING_SECONDS:
+            log.warning("database_clock_stepped", seconds=round(seconds, 3))
+            self._scheduler.reanchor(seconds)
+
+    def _spawn(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+        # A clean context: started during a request, a part would keep that request's transaction.
+        self._tasks[name] = asyncio.create_task(
+            _keep_running(name, run), name=name, context=contextvars.Context()
+        )
+
+    async def _cancel(self, *names: str) -> None:
+        tasks = [self._tasks.pop(name) for name in names if name in self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_running(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run a part until it ends or is cancelled; an error that nobody expected starts it again."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("part_failed", part=name)
+            await asyncio.sleep(RESTART_SECONDS)

@@ -1,0 +1,135 @@
+"""Failures in a row, and what turns tasks FAILED."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+import orjson
+
+from engine.ending import Finished
+from engine.instance import TASKS_CHANNEL
+from engine.verdict import Stops
+from models.database import Connection
+from models.enums import AuditAction, LogStatus, TaskStatus
+from models.fields import uuid7
+
+ENGINE_ACTOR = "engine"
+
+_LOCK = """
+select task_id from task_cursors
+where task_id = any($1::uuid[]) order by task_id for update
+"""
+
+_COUNT = """
+update task_cursors c set failures_in_row = case when f.failed then c.failures_in_row + 1 else 0 end
+from unnest($1::uuid[], $2::bool[]) as f (task_id, failed) where c.task_id = f.task_id
+returning c.task_id, c.failures_in_row
+"""
+
+_TASKS_OF = {
+    Stops.WEBHOOK: "select id from tasks where webhook_key = $1 and deleted_at is null",
+    Stops.WEBHOOK_ID: "select id from tasks where webhook_id = $1 and deleted_at is null",
+}
+
+_KILL = {
+    Stops.WEBHOOK: "update webhook_lanes set dead_reason = $2 where webhook_key = $1",
+    Stops.WEBHOOK_ID: """
+        update webhook_lanes set dead_reason = $2 where webhook_key in (
+            select webhook_key from tasks where webhook_id = $1 and deleted_at is null)
+    """,
+}
+
+_FAIL = """
+with failing as (
+    select t.id, f.reason from tasks t
+    join unnest($1::uuid[], $2::text[]) as f (id, reason) on f.id = t.id
+    where t.status = 'ACTIVE' and t.deleted_at is null order by t.id for update of t
+)
+update tasks t set status = 'FAILED', status_reason = f.reason
+from failing f where t.id = f.id
+returning t.id, t.status_reason
+"""
+
+_AUDIT = """
+insert into audit_logs (id, actor, action, task_id, changes)
+select * from unnest($1::uuid[], $2::text[], $3::text[], $4::uuid[], $5::json[])
+"""
+
+
+def _changes_count(end: Finished) -> bool:
+    if end.status is LogStatus.SUCCESS:
+        return end.claim.failures_in_row > 0
+    return end.status in (LogStatus.FAILED, LogStatus.RETRYING) and end.counts_as_failure
+
+
+async def lock_cursors(connection: Connection, ends: Iterable[Finished]) -> None:
+    """Lock the cursors that may change; first of all, as storing ticks does."""
+    task_ids = [end.claim.task_id for end in ends if _changes_count(end)]
+    if task_ids:
+        await connection.execute(_LOCK, task_ids)
+
+
+async def count_failures(connection: Connection, ends: Sequence[Finished]) -> None:
+    """Count failed runs in a row, and turn the tasks FAILED that reached their threshold.
+
+    A refusal that stops a task or a whole webhook does so at once, whatever the threshold.
+    """
+    counted = {
+        end.claim.task_id: end
+        for end in ends
+        if _changes_count(end) and end.status is not LogStatus.RETRYING
+    }
+    reasons: dict[UUID, str] = {}
+    if counted:
+        failed = [end.status is LogStatus.FAILED for end in counted.values()]
+        for row in await connection.fetch(_COUNT, list(counted), failed):
+            end = counted[row["task_id"]]
+            if 0 < end.claim.failure_threshold <= row["failures_in_row"]:
+                reasons[row["task_id"]] = _sentence(end, row["failures_in_row"])
+    for end in ends:
+        if end.stops is not Stops.RUN:
+            for task_id in await _stop(connection, end):
+                reasons[task_id] = f"Discord refused the webhook for good: {end.message}"
+    if reasons:
+        await fail_tasks(connection, reasons)
+
+
+def _sentence(end: Finished, failures: int) -> str:
+    times = "The last run failed" if failures == 1 else f"The last {failures} runs failed"
+    return f"{times}: {end.message}"
+
+
+async def _stop(connection: Connection, end: Finished) -> list[UUID]:
+    """Mark the webhook dead, so that it is not used again, and return the tasks to fail."""
+    if end.stops is Stops.TASK or end.stops is Stops.RUN:
+        return [end.claim.task_id]
+    whose = end.claim.webhook_key if end.stops is Stops.WEBHOOK else end.claim.webhook_id
+    await connection.execute(_KILL[end.stops], whose, end.message)
+    return [row["id"] for row in await connection.fetch(_TASKS_OF[end.stops], whose)]
+
+
+async def fail_tasks(connection: Connection, reasons: dict[UUID, str]) -> None:
+    """Turn these tasks FAILED, if ACTIVE, with an audit row each; all copies hear of it."""
+    rows = await connection.fetch(_FAIL, list(reasons), list(reasons.values()))
+    if not rows:
+        return
+    await connection.execute(
+        _AUDIT,
+        [uuid7() for _ in rows],
+        [ENGINE_ACTOR] * len(rows),
+        [AuditAction.TASK_FAILED] * len(rows),
+        [row["id"] for row in rows],
+        [_change(row["status_reason"]) for row in rows],
+    )
+    await connection.execute(
+        "select pg_notify($1, id::text) from unnest($2::uuid[]) as f (id)",
+        TASKS_CHANNEL,
+        [row["id"] for row in rows],
+    )
+
+
+def _change(reason: str) -> str:
+    changes = {
+        "status": {"from": TaskStatus.ACTIVE, "to": TaskStatus.FAILED},
+        "statusReason": {"from": None, "to": reason},
+    }
+    return orjson.dumps(changes).decode()

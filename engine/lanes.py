@@ -1,0 +1,116 @@
+"""The webhooks' lanes: when each may send next, after a request or after a change of its queue."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from engine.limits import (
+    CHANNEL_SENDS,
+    CHANNEL_WINDOW_SECONDS,
+    SENDS_PER_WINDOW,
+    WINDOW_SECONDS,
+)
+from engine.verdict import WAIT_MARGIN_SECONDS
+from models.database import Connection
+
+# $1 keys, $2 log ids that ended (null: given back), $3 pauses, $4 bucket known, $5 was sent,
+# $6 channel ids, $7 instance, $8 and $9 the channel's limit, $10 and $11 the webhook's
+_SETTLE = """
+with ended as (
+    select e.*, l.open_at as open_before, case when e.was_sent then
+        (l.recent_sends || clock_timestamp())[greatest(cardinality(l.recent_sends) + 2 - $8, 1):]
+        else l.recent_sends end as sends
+    from unnest($1::bytea[], $2::uuid[], $3::interval[], $4::bool[], $5::bool[], $6::text[])
+        as e (webhook_key, log_id, pause, knows_bucket, was_sent, channel_id)
+    join webhook_lanes l using (webhook_key)
+), opened as (
+    select e.*, greatest(
+        e.open_before,
+        clock_timestamp() + e.pause,
+        e.sends[cardinality(e.sends) + 1 - $8::int] + $9::interval,
+        case when not e.knows_bucket
+            then e.sends[cardinality(e.sends) + 1 - $10::int] + $11::interval end
+    ) as open_at, coalesce(
+        (select execution_time from task_logs q
+         where q.webhook_key = e.webhook_key and q.status = 'QUEUED'
+            and q.id is distinct from e.log_id and q.execution_time <= clock_timestamp()
+         order by q.scheduled_for limit 1),
+        (select min(execution_time) from task_logs q
+         where q.webhook_key = e.webhook_key and q.status = 'QUEUED'
+            and q.id is distinct from e.log_id)
+    ) as due_at
+    from ended e
+)
+update webhook_lanes l set
+    owner = case when l.owner = $7 then null else l.owner end,
+    recent_sends = o.sends,
+    open_at = o.open_at,
+    channel_id = coalesce(o.channel_id, l.channel_id),
+    next_at = case when o.due_at is not null then greatest(o.open_at, o.due_at) end
+from opened o where l.webhook_key = o.webhook_key
+"""
+
+_LOCK = """
+select webhook_key from webhook_lanes where webhook_key = any($1::bytea[])
+order by webhook_key for update
+"""
+
+_WAKE = """
+insert into webhook_lanes (webhook_key, origin, next_at)
+select distinct on (q.webhook_key) q.webhook_key, t.origin, q.execution_time
+from task_logs q join tasks t on t.id = q.task_id
+where q.id = any($1::uuid[]) order by q.webhook_key, q.execution_time
+on conflict (webhook_key) do update set
+    origin = excluded.origin,
+    next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneEnd:
+    """What an ended request says about its webhook; the defaults say that nothing was sent.
+
+    `ended_log_id` is None for an attempt that was given back and still waits.
+    """
+
+    webhook_key: bytes
+    ended_log_id: UUID | None = None
+    pause_seconds: float = 0.0
+    knows_bucket: bool = True
+    was_sent: bool = False
+    channel_id: str | None = None
+
+
+async def lock_lanes(connection: Connection, webhook_keys: Sequence[bytes]) -> None:
+    """Lock these lanes, in key order."""
+    await connection.execute(_LOCK, webhook_keys)
+
+
+async def settle_lanes(
+    connection: Connection, ends: Sequence[LaneEnd], *, instance_id: UUID
+) -> None:
+    """Let go of these lanes, and work out when each opens and is due next.
+
+    The caller locked them by an earlier statement: only then does this one see every attempt that
+    was queued before.
+    """
+    await connection.execute(
+        _SETTLE,
+        [end.webhook_key for end in ends],
+        [end.ended_log_id for end in ends],
+        [timedelta(seconds=end.pause_seconds) for end in ends],
+        [end.knows_bucket for end in ends],
+        [end.was_sent for end in ends],
+        [end.channel_id for end in ends],
+        instance_id,
+        CHANNEL_SENDS,
+        timedelta(seconds=CHANNEL_WINDOW_SECONDS + WAIT_MARGIN_SECONDS),
+        SENDS_PER_WINDOW,
+        timedelta(seconds=WINDOW_SECONDS + WAIT_MARGIN_SECONDS),
+    )
+
+
+async def wake_lanes(connection: Connection, log_ids: Sequence[UUID]) -> None:
+    """Make the lanes of these queued attempts due when the attempts are."""
+    await connection.execute(_WAKE, log_ids)

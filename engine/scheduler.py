@@ -1,0 +1,254 @@
+"""The registry of jobs: one per ACTIVE task, kept equal to the database by a single actor."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from engine.catch_up import Gap, catch_up
+from engine.clock import DatabaseClock
+from engine.cron import Schedule, parse_schedule
+from engine.errors import InvalidSchedule
+from engine.job import LATE_SECONDS, TaskJob
+from engine.metrics import JOBS
+from engine.registry import RANGE, TaskRow, TaskVersion, read_rows, read_versions
+from engine.tick_buffer import TickBuffer
+from engine.ticks import Tick
+from models.database import Database
+from models.errors import DatabaseUnavailable
+
+RECONCILE_SECONDS = 30.0
+RETRY_SECONDS = 1.0
+BATCH = 500
+# A reconcile gives way to ticks this often.
+YIELD_EVERY = 50
+# The notice that asks for everything; any other names a task.
+RELOAD = "*"
+
+log = structlog.get_logger(__name__)
+
+
+class Scheduler:
+    """Handles notices and reconciles one at a time; reads inside its turn.
+
+    So a job is replaced only by a higher version, and a missed notice is made up for by the next
+    reconcile: every 30 s, and on every (re)connect.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: DatabaseClock,
+        *,
+        run_deadline_seconds: int,
+        fire_all_limit: int,
+        on_queued: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._run_deadline_seconds = run_deadline_seconds
+        self._fire_all_limit = fire_all_limit
+        self._on_queued = on_queued
+        self._jobs: dict[UUID, TaskJob] = {}
+        self._changed: set[UUID] = set()
+        self._gaps: set[UUID] = set()
+        self._is_stale = False
+        self._wake = asyncio.Event()
+        self._waiting: list[asyncio.Future[None]] = []
+        self.is_ready = False
+        self.buffer = TickBuffer(
+            database,
+            run_deadline_seconds=run_deadline_seconds,
+            on_queued=on_queued,
+            on_holes=self._note_gaps,
+            on_dropped=self._retry_soon,
+        )
+
+    @property
+    def job_count(self) -> int:
+        """How many jobs are registered."""
+        return len(self._jobs)
+
+    def hear(self, notice: str) -> None:
+        """Take a notice: the id of a changed task, or RELOAD."""
+        if notice == RELOAD:
+            self.reconcile_soon()
+            return
+        with suppress(ValueError):
+            self._changed.add(UUID(notice))
+            self._wake.set()
+
+    def reconcile_soon(self) -> None:
+        """Compare everything with the database on the next turn."""
+        self._is_stale = True
+        self._wake.set()
+
+    def reanchor(self, step_seconds: float) -> None:
+        """Set all timers anew: the database's clock stepped."""
+        if step_seconds < 0:
+            self.buffer.drop("the clock stepped back")
+        for job in self._jobs.values():
+            job.reanchor()
+
+    async def apply(self, task_id: UUID) -> None:
+        """Return once the change of this task has reached its job."""
+        self._changed.add(task_id)
+        await self._next_turn()
+
+    async def reconcile(self) -> None:
+        """Return once everything has been compared with the database."""
+        self._is_stale = True
+        await self._next_turn()
+
+    async def run(self) -> None:
+        """Act until cancelled, then stop every job."""
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(RECONCILE_SECONDS):
+                        await self._wake.wait()
+                self._is_stale |= not self._wake.is_set()
+                await self._turn()
+        finally:
+            for job in self._jobs.values():
+                job.stop()
+            self._jobs.clear()
+
+    async def _next_turn(self) -> None:
+        done = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._wake.set()
+        await done
+
+    async def _turn(self) -> None:
+        self._wake.clear()
+        changed, self._changed = self._changed, set()
+        gaps, self._gaps = self._gaps, set()
+        is_stale, self._is_stale = self._is_stale, False
+        waiting, self._waiting = self._waiting, []
+        try:
+            if is_stale:
+                await self._compare()
+                self.is_ready = True
+            await self._sync(changed | gaps, gaps=gaps)
+        except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            log.warning("reconcile_failed", reason=type(error).__name__)
+            self._retry_soon()
+        except Exception:
+            log.exception("reconcile_failed")
+            self._retry_soon()
+        finally:
+            JOBS.set(len(self._jobs))
+            for done in waiting:
+                if not done.done():
+                    done.set_result(None)
+
+    def _retry_soon(self) -> None:
+        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.reconcile_soon)
+
+    def _note_gaps(self, task_ids: Collection[UUID]) -> None:
+        self._gaps |= set(task_ids)
+        self._wake.set()
+
+    async def _compare(self) -> None:
+        """Walk over all ACTIVE tasks, and read those in full that differ from their jobs."""
+        seen: set[UUID] = set()
+        after = UUID(int=0)
+        while True:
+            versions = await read_versions(self._database, after=after)
+            seen.update(version.id for version in versions)
+            lagging = {version.id for version in versions if self._lags(version)}
+            differing = [version.id for version in versions if self._differs(version)]
+            await self._sync([*differing, *lagging.difference(differing)], gaps=lagging)
+            if len(versions) < RANGE:
+                break
+            after = versions[-1].id
+            await asyncio.sleep(0)
+        for task_id in self._jobs.keys() - seen:
+            self._remove(task_id)
+
+    def _differs(self, version: TaskVersion) -> bool:
+        job = self._jobs.get(version.id)
+        return job is None or job.version < version.version
+
+    def _lags(self, version: TaskVersion) -> bool:
+        """A tick was handed over some time ago, and the cursor still stands before it."""
+        job = self._jobs.get(version.id)
+        if job is None or job.last_tick is None or version.cursor >= job.last_tick:
+            return False
+        return self._clock.now() - job.last_tick > timedelta(seconds=LATE_SECONDS)
+
+    async def _sync(self, task_ids: Iterable[UUID], *, gaps: Collection[UUID]) -> None:
+        ids = list(task_ids)
+        for start in range(0, len(ids), BATCH):
+            batch = ids[start : start + BATCH]
+            rows = await read_rows(self._database, batch)
+            for task_id in set(batch).difference(row.id for row in rows):
+                self._remove(task_id)
+            await self._take(rows, gaps)
+
+    async def _take(self, rows: Sequence[TaskRow], gaps: Collection[UUID]) -> None:
+        """Start or replace the jobs of these rows; account first for what they missed."""
+        missed: list[Gap] = []
+        current: list[tuple[TaskRow, Schedule]] = []
+        for number, row in enumerate(rows):
+            if number % YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            job = self._jobs.get(row.id)
+            if job is not None and job.version >= row.version and row.id not in gaps:
+                continue
+            try:
+                schedule = parse_schedule(row.schedule, row.timezone)
+                oldest = schedule.next_after(row.cursor)
+            except InvalidSchedule as error:
+                log.warning("schedule_unusable", task_id=str(row.id), reason=str(error))
+                self._remove(row.id)
+                continue
+            if row.read_at - oldest > timedelta(seconds=LATE_SECONDS):
+                missed.append(Gap(row=row, schedule=schedule, until=row.read_at))
+            else:
+                current.append((row, schedule))
+        if missed:
+            await catch_up(
+                self._database,
+                missed,
+                fire_all_limit=self._fire_all_limit,
+                run_deadline_seconds=self._run_deadline_seconds,
+            )
+            self._on_queued()
+        for row, schedule in current:
+            self._start(row, schedule, after=row.cursor)
+        for gap in missed:
+            self._start(gap.row, gap.schedule, after=gap.until)
+
+    def _start(self, row: TaskRow, schedule: Schedule, *, after: datetime) -> None:
+        self._remove(row.id)
+        job = TaskJob(
+            task_id=row.id,
+            version=row.version,
+            schedule=schedule,
+            loop=asyncio.get_running_loop(),
+            clock=self._clock.time,
+            on_ticks=self._tick,
+            on_gap=self._gap,
+        )
+        job.start(after)
+        self._jobs[row.id] = job
+
+    def _remove(self, task_id: UUID) -> None:
+        job = self._jobs.pop(task_id, None)
+        if job is not None:
+            job.stop()
+
+    def _tick(self, job: TaskJob, since: datetime, ticks: Sequence[datetime]) -> None:
+        self.buffer.put(
+            Tick(task_id=job.task_id, version=job.version, at=at, since=before)
+            for at, before in zip(ticks, (since, *ticks), strict=False)
+        )
+
+    def _gap(self, job: TaskJob) -> None:
+        self._note_gaps((job.task_id,))

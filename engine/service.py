@@ -1,0 +1,275 @@
+"""What changes tasks: validate, then one transaction with its audit row and its notice."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from tortoise.backends.base.client import BaseDBAsyncClient
+from tortoise.exceptions import IntegrityError
+from tortoise.transactions import in_transaction
+
+from engine.audit import Actor, difference, snapshot, write_audit
+from engine.cipher import WebhookCipher
+from engine.errors import Conflict, FieldError, NotFound
+from engine.instance import TASKS_CHANNEL, WORK_CHANNEL
+from engine.scheduler import RELOAD
+from engine.validation import Checked, Current, TaskRules, check_change, check_new
+from models.database import DEADLOCK_TRIES, TRY_AGAIN
+from models.enums import AuditAction, LogStatus, RunTrigger, TaskStatus
+from models.fields import uuid7
+from models.task import Task
+from models.task_log import TaskLog
+
+TIMEOUT_SECONDS = 30.0
+
+T = TypeVar("T")
+Connection = BaseDBAsyncClient
+
+_LOCK = "select task_id from task_cursors where task_id = $1 for update"
+_REVIVE = "update webhook_lanes set dead_reason = null where webhook_key = $1"
+_NOTIFY = "select pg_notify($1, $2)"
+# What is queued goes to the webhook that the task has now.
+_MOVE = """
+with moved as (
+    update task_logs set webhook_key = $2
+    where task_id = $1 and status = 'QUEUED' and webhook_key = $4 and claimed_by is null
+    returning execution_time
+)
+insert into webhook_lanes (webhook_key, origin, next_at)
+select $2, $3, min(execution_time) from moved having count(*) > 0
+on conflict (webhook_key) do update set
+    next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
+"""
+_WAIT = """
+insert into webhook_lanes (webhook_key, origin, next_at) values ($1, $2, $3)
+on conflict (webhook_key) do update set
+    next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
+"""
+
+
+class TaskService:
+    """Creates, changes and triggers tasks.
+
+    `applied` is awaited with a task's id after the commit, and `reloaded` after a reload, so that
+    the engine of this process knows before the answer is given; other copies hear a notice.
+    """
+
+    def __init__(
+        self,
+        cipher: WebhookCipher,
+        rules: TaskRules,
+        *,
+        run_deadline_seconds: int,
+        applied: Callable[[UUID], Awaitable[None]],
+        reloaded: Callable[[], Awaitable[None]],
+        queued: Callable[[], None],
+    ) -> None:
+        self._cipher = cipher
+        self._rules = rules
+        self._run_deadline_seconds = run_deadline_seconds
+        self._applied = applied
+        self._reloaded = reloaded
+        self._queued = queued
+
+    async def create(self, actor: Actor, given: Mapping[str, object]) -> Task:
+        """Create a task from the API's input (snake_case names).
+
+        Raises:
+            InvalidInput: something is wrong; all problems are listed.
+            Conflict: the name is taken.
+        """
+        columns = self._columns(check_new(given, self._rules))
+
+        async def work(connection: Connection) -> Task:
+            task = await Task.create(using_db=connection, **columns)
+            await task.refresh_from_db(using_db=connection)
+            await write_audit(
+                connection,
+                actor,
+                AuditAction.TASK_CREATED,
+                task_id=task.id,
+                changes=difference({}, snapshot(task)),
+            )
+            await self._after_change(connection, task, before=None)
+            return task
+
+        return await self._change(work)
+
+    async def update(self, actor: Actor, task_id: UUID, given: Mapping[str, object]) -> Task:
+        """Change the given fields of a task.
+
+        Raises:
+            NotFound: there is no such task.
+            InvalidInput, Conflict: as for `create`.
+        """
+
+        async def work(connection: Connection) -> Task:
+            task = await self._locked(connection, task_id)
+            current = Current(
+                schedule=task.schedule,
+                timezone=task.timezone,
+                payload=task.payload,
+                webhook_url_masked=task.webhook_url_masked,
+            )
+            columns = self._columns(check_change(given, self._rules, current))
+            return await self._save(connection, actor, AuditAction.TASK_UPDATED, task, columns)
+
+        return await self._change(work)
+
+    async def toggle(self, actor: Actor, task_id: UUID) -> Task:
+        """Turn an ACTIVE task INACTIVE, any other ACTIVE.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+
+        async def work(connection: Connection) -> Task:
+            task = await self._locked(connection, task_id)
+            is_active = task.status is TaskStatus.ACTIVE
+            columns = {"status": TaskStatus.INACTIVE if is_active else TaskStatus.ACTIVE}
+            return await self._save(connection, actor, AuditAction.TASK_TOGGLED, task, columns)
+
+        return await self._change(work)
+
+    async def delete(self, actor: Actor, task_id: UUID) -> Task:
+        """Hide a task at once, for good, and return it as it was.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+
+        async def work(connection: Connection) -> Task:
+            task = await self._locked(connection, task_id)
+            await connection.execute_query(
+                "update tasks set deleted_at = clock_timestamp() where id = $1", [task_id]
+            )
+            changes = difference(snapshot(task), {})
+            await write_audit(
+                connection, actor, AuditAction.TASK_DELETED, task_id=task_id, changes=changes
+            )
+            await connection.execute_query(_NOTIFY, [TASKS_CHANNEL, str(task_id)])
+            return task
+
+        return await self._change(work)
+
+    async def trigger(self, actor: Actor, task_id: UUID) -> TaskLog:
+        """Queue a run now, whatever the task's status, and return its attempt.
+
+        Raises:
+            NotFound: there is no such task.
+        """
+
+        async def work(connection: Connection) -> TaskLog:
+            task = await self._locked(connection, task_id)
+            (row,) = await connection.execute_query_dict("select clock_timestamp() as now")
+            run_id = uuid7()
+            attempt = await TaskLog.create(
+                using_db=connection,
+                id=run_id,
+                run_id=run_id,
+                task_id=task_id,
+                webhook_key=task.webhook_key,
+                trigger=RunTrigger.MANUAL,
+                scheduled_for=row["now"],
+                execution_time=row["now"],
+                deadline_at=row["now"] + timedelta(seconds=self._run_deadline_seconds),
+                status=LogStatus.QUEUED,
+            )
+            await connection.execute_query(_WAIT, [task.webhook_key, task.origin, row["now"]])
+            await write_audit(
+                connection, actor, AuditAction.TASK_TRIGGERED, task_id=task_id, changes={}
+            )
+            await connection.execute_query(_NOTIFY, [WORK_CHANNEL, ""])
+            return attempt
+
+        attempt = await self._transact(work)
+        self._queued()
+        return attempt
+
+    async def reload(self, actor: Actor) -> int:
+        """Have every copy compare its jobs with the database; return the number of ACTIVE tasks."""
+
+        async def work(connection: Connection) -> int:
+            await write_audit(
+                connection, actor, AuditAction.TASKS_RELOADED, task_id=None, changes={}
+            )
+            await connection.execute_query(_NOTIFY, [TASKS_CHANNEL, RELOAD])
+            active = Task.filter(status=TaskStatus.ACTIVE, deleted_at__isnull=True)
+            return await active.using_db(connection).count()
+
+        count = await self._transact(work)
+        await self._reloaded()
+        return count
+
+    def _columns(self, checked: Checked) -> dict[str, Any]:
+        columns = dict(checked.columns)
+        if checked.address is not None:
+            columns["webhook_url"] = self._cipher.encrypt(checked.address.url)
+        return columns
+
+    async def _locked(self, connection: Connection, task_id: UUID) -> Task:
+        """Lock the cursor first, as the storing of ticks does, then the task."""
+        await connection.execute_query(_LOCK, [task_id])
+        tasks = Task.filter(id=task_id, deleted_at__isnull=True).using_db(connection)
+        task = await tasks.select_for_update().first()
+        if task is None:
+            raise NotFound(f"There is no task {task_id}.")
+        return task
+
+    async def _save(
+        self,
+        connection: Connection,
+        actor: Actor,
+        action: AuditAction,
+        task: Task,
+        columns: dict[str, Any],
+    ) -> Task:
+        before, key_before = snapshot(task), task.webhook_key
+        if columns.get("status"):
+            columns["status_reason"] = None
+        if columns:
+            await task.update_from_dict(columns).save(
+                using_db=connection, update_fields=list(columns)
+            )
+            await task.refresh_from_db(using_db=connection)
+        changes = difference(before, snapshot(task))
+        if key_before != task.webhook_key and "webhookUrl" not in changes:
+            shown = task.webhook_url_masked
+            changes["webhookUrl"] = {"from": shown, "to": shown}
+        await write_audit(connection, actor, action, task_id=task.id, changes=changes)
+        await self._after_change(connection, task, before=key_before)
+        return task
+
+    async def _after_change(
+        self, connection: Connection, task: Task, *, before: bytes | None
+    ) -> None:
+        if before is not None and before != task.webhook_key:
+            await connection.execute_query(_MOVE, [task.id, task.webhook_key, task.origin, before])
+        if task.status is TaskStatus.ACTIVE:
+            await connection.execute_query(_REVIVE, [task.webhook_key])
+        await connection.execute_query(_NOTIFY, [TASKS_CHANNEL, str(task.id)])
+
+    async def _change(self, work: Callable[[Connection], Awaitable[Task]]) -> Task:
+        try:
+            task = await self._transact(work)
+        except IntegrityError as error:
+            if getattr(error.__cause__, "constraint_name", None) != "tasks_name":
+                raise
+            problem = FieldError(("name",), "is taken by another task")
+            raise Conflict([problem]) from None
+        await self._applied(task.id)
+        return task
+
+    async def _transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run `work` in one transaction; again if it lost a deadlock."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            for _ in range(DEADLOCK_TRIES - 1):
+                try:
+                    async with in_transaction() as connection:
+                        return await work(connection)
+                except TRY_AGAIN:
+                    continue
+            async with in_transaction() as connection:
+                return await work(connection)

@@ -1,0 +1,110 @@
+"""The bounded buffer between the jobs that tick and the database that records the ticks."""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from engine.metrics import TICKS
+from engine.ticks import Stored, Tick, store_ticks
+from models.database import Connection, Database
+from models.errors import DatabaseUnavailable
+
+MAX_ENTRIES = 10_000
+# After this, a tick would be a misfire anyway.
+MAX_AGE_SECONDS = 5.0
+BATCH = 500
+EARLY_SECONDS = 0.005
+
+log = structlog.get_logger(__name__)
+
+
+class TickBuffer:
+    """Takes ticks at once and stores them in batches.
+
+    `on_queued` says that there is work; `on_holes` names tasks with unaccounted ticks before the
+    one that came. When the buffer overflows, is held up for too long or can't store, it forgets
+    what it holds and calls `on_dropped`: the cursors in the database still say what is missing.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        run_deadline_seconds: int,
+        on_queued: Callable[[], None],
+        on_holes: Callable[[Collection[UUID]], None],
+        on_dropped: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._run_deadline_seconds = run_deadline_seconds
+        self._on_queued = on_queued
+        self._on_holes = on_holes
+        self._on_dropped = on_dropped
+        self._monotonic = monotonic
+        self._entries: list[Tick] = []
+        self._oldest_at = 0.0
+        self._filled = asyncio.Event()
+        self.last_tick_at: datetime | None = None
+
+    def put(self, ticks: Iterable[Tick]) -> None:
+        """Take ticks, those of each task in order."""
+        if not self._entries:
+            self._oldest_at = self._monotonic()
+        self._entries += ticks
+        if len(self._entries) > MAX_ENTRIES:
+            self.drop("overflow")
+        else:
+            self._filled.set()
+
+    async def run(self) -> None:
+        """Store what comes, until cancelled."""
+        while True:
+            await self._filled.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what the buffer holds now."""
+        self._filled.clear()
+        entries, self._entries = self._entries, []
+        if entries and self._monotonic() - self._oldest_at > MAX_AGE_SECONDS:
+            self.drop("held up")
+            return
+        early: list[Tick] = []
+        for start in range(0, len(entries), BATCH):
+            try:
+                stored = await self._store(entries[start : start + BATCH])
+            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+                self.drop(type(error).__name__)
+                return
+            early += stored.early
+        if early:
+            await asyncio.sleep(EARLY_SECONDS)
+            self.put(early)
+
+    def drop(self, reason: str) -> None:
+        """Forget what the buffer holds; the cursors cover it."""
+        log.warning("ticks_dropped", reason=reason)
+        self._entries = []
+        self._on_dropped()
+
+    async def _store(self, ticks: list[Tick]) -> Stored:
+        async def work(connection: Connection) -> Stored:
+            return await store_ticks(
+                connection, ticks, run_deadline_seconds=self._run_deadline_seconds
+            )
+
+        stored = await self._database.transact(work)
+        TICKS.labels("queued").inc(stored.queued)
+        TICKS.labels("skipped").inc(stored.skipped)
+        self.last_tick_at = ticks[-1].at
+        if stored.queued:
+            self._on_queued()
+        if stored.holes:
+            self._on_holes(stored.holes)
+        return stored

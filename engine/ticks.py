@@ -1,0 +1,167 @@
+"""Store ticks: each becomes one QUEUED attempt or part of a SKIPPED one, and its cursor moves."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from engine.feed import assign_feed_ids
+from engine.instance import WORK_CHANNEL
+from models.database import Connection
+from models.enums import RunTrigger
+from models.fields import uuid7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """One tick to be stored; with `skipped_from`, a range of missed ticks that ends at `at`.
+
+    No other tick of the task lies between `since` and `at`, so that a hole is noticed. With
+    `expected_cursor` it is stored only if the cursor stands exactly there; the cursor then moves
+    to `at`, or to `moves_to` if that is later.
+    """
+
+    task_id: UUID
+    version: int
+    at: datetime
+    since: datetime
+    trigger: RunTrigger = RunTrigger.SCHEDULE
+    skipped_from: datetime | None = None
+    skipped_count: int | None = None
+    expected_cursor: datetime | None = None
+    moves_to: datetime | None = None
+    ignores_overlap: bool = False
+    message: str | None = None
+    log_id: UUID = field(default_factory=uuid7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What became of a batch.
+
+    How many were queued and skipped; the ticks that are not due yet by the database's clock; the
+    tasks that have unaccounted ticks between their cursor and their tick.
+    """
+
+    queued: int
+    skipped: int
+    early: tuple[Tick, ...]
+    holes: frozenset[UUID]
+
+
+# Every change of a task locks its cursor first, so what the next statement reads stays true.
+_LOCK = """
+select task_id from task_cursors where task_id = any($1::uuid[]) order by task_id for update
+"""
+
+_STORE = """
+with batch as (
+    select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[],
+            $5::timestamptz[], $6::text[], $7::timestamptz[], $8::int[], $9::timestamptz[],
+            $10::timestamptz[], $11::bool[], $12::text[])
+        as b (log_id, task_id, version, tick, since, trigger, skipped_from, skipped_count,
+              expected_cursor, moves_to, ignores_overlap, message)
+), due as (
+    select b.*, t.webhook_key, t.origin, t.overlap_policy,
+        b.since <= c.cursor or coalesce(b.since <= lag(b.tick) over in_order, false) as linked
+    from batch b
+    join tasks t on t.id = b.task_id and t.version = b.version
+        and t.status = 'ACTIVE' and t.deleted_at is null
+    join task_cursors c on c.task_id = b.task_id
+    where b.tick > c.cursor and b.tick <= statement_timestamp()
+        and (b.expected_cursor is null or b.expected_cursor = c.cursor)
+    window in_order as (partition by b.task_id order by b.tick)
+), chained as (
+    select d.*, bool_and(linked) over (partition by d.task_id order by d.tick) as is_live,
+        row_number() over (
+            partition by d.task_id, d.skipped_from is null order by d.tick) as nth
+    from due d
+), live as (
+    select l.*, case
+        when l.skipped_from is not null then 'SKIPPED'
+        when l.ignores_overlap or l.overlap_policy = 'ALLOW' then 'QUEUED'
+        when l.nth > 1 or exists (
+            select from task_logs q
+            where q.webhook_key = l.webhook_key and q.status = 'QUEUED' and q.task_id = l.task_id
+        ) then 'SKIPPED'
+        else 'QUEUED' end as status
+    from chained l where is_live
+), stored as (
+    insert into task_logs (id, run_id, task_id, webhook_key, trigger, scheduled_for,
+        execution_time, deadline_at, status, finished_at, skipped_from, skipped_count, message)
+    select log_id, log_id, task_id, webhook_key, trigger, tick,
+        case when trigger = 'SCHEDULE' then tick else statement_timestamp() end,
+        statement_timestamp() + $13::interval, status,
+        case when status = 'SKIPPED' then statement_timestamp() end, skipped_from, skipped_count,
+        case when status = 'SKIPPED'
+            then coalesce(message, 'Skipped: an earlier run of the task was still unfinished.') end
+    from live order by log_id
+    returning id
+), moved as (
+    update task_cursors c set cursor = m.cursor
+    from (select task_id, max(greatest(tick, moves_to)) as cursor from live group by task_id) m
+    where c.task_id = m.task_id
+), waiting as (
+    insert into webhook_lanes (webhook_key, origin, next_at)
+    select webhook_key, min(origin), statement_timestamp() from live where status = 'QUEUED'
+    group by webhook_key order by webhook_key
+    on conflict (webhook_key) do update set
+        origin = excluded.origin,
+        next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
+)
+select b.log_id, l.status, b.tick > statement_timestamp() as is_early,
+    coalesce(not c.is_live, false) as is_hole
+from batch b
+left join live l on l.log_id = b.log_id
+left join chained c on c.log_id = b.log_id
+"""
+
+
+async def store_ticks(
+    connection: Connection, ticks: Sequence[Tick], *, run_deadline_seconds: int
+) -> Stored:
+    """Store, inside the caller's transaction, those of `ticks` that are due and not yet stored.
+
+    Left out are ticks of a task that is not ACTIVE at the tick's version, and those at or before
+    the cursor: they are accounted for. Of several ticks of one task, or while an attempt of it is
+    queued, OverlapPolicy SKIP lets the first run and skips the others. Workers hear of it at the
+    commit.
+    """
+    ordered = sorted(ticks, key=lambda tick: (tick.task_id, tick.at))
+    await connection.execute(_LOCK, [tick.task_id for tick in ordered])
+    deadline = timedelta(seconds=run_deadline_seconds)
+    rows = {
+        row["log_id"]: row for row in await connection.fetch(_STORE, *_columns(ordered), deadline)
+    }
+    queued = sum(row["status"] == "QUEUED" for row in rows.values())
+    skipped = [tick.log_id for tick in ordered if rows[tick.log_id]["status"] == "SKIPPED"]
+    if queued:
+        await connection.execute(f"notify {WORK_CHANNEL}")
+    await assign_feed_ids(connection, skipped)
+    return Stored(
+        queued=queued,
+        skipped=len(skipped),
+        early=tuple(tick for tick in ordered if rows[tick.log_id]["is_early"]),
+        holes=frozenset(tick.task_id for tick in ordered if rows[tick.log_id]["is_hole"]),
+    )
+
+
+def _columns(ticks: Sequence[Tick]) -> Iterator[list[object]]:
+    rows = (
+        (
+            tick.log_id,
+            tick.task_id,
+            tick.version,
+            tick.at,
+            tick.since,
+            tick.trigger,
+            tick.skipped_from,
+            tick.skipped_count,
+            tick.expected_cursor,
+            tick.moves_to,
+            tick.ignores_overlap,
+            tick.message,
+        )
+        for tick in ticks
+    )
+    return (list(column) for column in zip(*rows, strict=True))

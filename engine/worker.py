@@ -1,0 +1,219 @@
+"""Claim what is due, send it, and record how it ended."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+import asyncpg
+import structlog
+
+from engine.claims import Budget, Claim, claim, release, seconds_to_next
+from engine.delivery import Delivery
+from engine.ending import Finished
+from engine.finish import record
+from engine.instance import FENCE_SECONDS, Instance
+from engine.lanes import LaneEnd, lock_lanes, settle_lanes
+from engine.metrics import DELIVERIES, IN_FLIGHT
+from engine.takeover import take_over
+from models.database import Connection, Database
+from models.errors import DatabaseUnavailable
+
+POLL_SECONDS = 2.0
+# Claims follow one another no faster, unless there was something to claim.
+COALESCE_SECONDS = 0.02
+RETRY_SECONDS = 0.5
+RECORD_BATCH = 500
+RECORD_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Worker:
+    """Up to `concurrency` attempts at once, at most one per webhook over all copies."""
+
+    def __init__(
+        self,
+        database: Database,
+        instance: Instance,
+        delivery: Delivery,
+        *,
+        concurrency: int,
+        budget: Budget,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._instance = instance
+        self._delivery = delivery
+        self._concurrency = concurrency
+        self._budget = budget
+        self._monotonic = monotonic
+        self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._recorded = asyncio.Event()
+        self._recorded.set()
+        self._open: set[asyncio.Task[None]] = set()
+        self._results: list[Finished] = []
+        self._unsent: list[Claim] = []
+        self._is_draining = False
+        self._claimed_at = float("-inf")
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts this copy has claimed and not yet recorded."""
+        return len(self._open) + len(self._results) + len(self._unsent)
+
+    def wake(self) -> None:
+        """Look for work now."""
+        self._wake.set()
+
+    async def claim_loop(self) -> None:
+        """Claim and start attempts until drained or cancelled."""
+        while not self._is_draining:
+            try:
+                timeout_seconds = await self._claim_once()
+            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+                log.warning("claim_failed", reason=type(error).__name__)
+                timeout_seconds = RETRY_SECONDS
+                self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(timeout_seconds):
+                    await self._wake.wait()
+
+    async def record_loop(self) -> None:
+        """Record how attempts ended, in batches, until cancelled."""
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            try:
+                await self._record_all()
+            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+                log.warning("record_failed", reason=type(error).__name__)
+                self._ended.set()
+                await asyncio.sleep(RETRY_SECONDS)
+            self._wake.set()
+
+    async def takeover_loop(self) -> None:
+        """Take over the work of dead copies, until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            if not self._instance.may_judge():
+                continue
+            with suppress(DatabaseUnavailable, asyncpg.PostgresError):
+                taken = await self._database.transact(
+                    lambda connection: take_over(connection, instance_id=self._instance.id)
+                )
+                if taken.resent or taken.unknown:
+                    log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
+                    self._wake.set()
+
+    async def drain(self, timeout_seconds: float) -> None:
+        """Claim no more; finish what is open, and cut off what is still open after the timeout.
+
+        `record_loop` must be running, and records the last results.
+        """
+        self._is_draining = True
+        self._wake.set()
+        if self._open:
+            await asyncio.wait(self._open, timeout=timeout_seconds)
+        for delivery in self._open:
+            delivery.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RECORD_SECONDS):
+                await self._recorded.wait()
+
+    async def _claim_once(self) -> float:
+        """Claim what there is room for; return after how many seconds to look again."""
+        self._wake.clear()
+        room = self._concurrency - self.in_flight
+        if room <= 0 or not self._instance.is_fresh():
+            return POLL_SECONDS
+        self._claimed_at = self._monotonic()
+        async with self._database.connection() as connection:
+            claimed = await claim(
+                connection,
+                instance_id=self._instance.id,
+                limit=room,
+                budget=self._budget,
+                claimed_at=self._claimed_at,
+            )
+            for one in claimed.claims:
+                self._start(one)
+            if claimed.idle_lanes:
+                await self._settle(claimed.idle_lanes)
+            if len(claimed.claims) == room:
+                return POLL_SECONDS
+            seconds = await seconds_to_next(connection, self._budget)
+        await asyncio.sleep(COALESCE_SECONDS)
+        return POLL_SECONDS if seconds is None else min(max(seconds, 0.0), POLL_SECONDS)
+
+    async def _settle(self, webhook_keys: Sequence[bytes]) -> None:
+        async def work(connection: Connection) -> None:
+            await lock_lanes(connection, webhook_keys)
+            await settle_lanes(
+                connection,
+                [LaneEnd(webhook_key=key) for key in webhook_keys],
+                instance_id=self._instance.id,
+            )
+
+        await self._database.transact(work)
+
+    def _start(self, one: Claim) -> None:
+        delivery = asyncio.create_task(self._deliver(one))
+        self._open.add(delivery)
+        delivery.add_done_callback(self._open.discard)
+        self._count()
+
+    async def _deliver(self, one: Claim) -> None:
+        """Deliver one claim; whatever happens, it ends among the results or is given back."""
+        try:
+            end = self._delivery.settle_unsent(one)
+            if end is None:
+                end = await self._send(one)
+        except asyncio.CancelledError:
+            end = self._delivery.interrupted(one, "the service stopped before the answer came")
+        except Exception:
+            log.exception("delivery_failed", task_id=str(one.task_id), log_id=str(one.log_id))
+            end = self._delivery.interrupted(one, "an unexpected error; the log has details")
+        if end is None:
+            self._unsent.append(one)
+        else:
+            self._results.append(end)
+        self._ended.set()
+
+    async def _send(self, one: Claim) -> Finished | None:
+        address = self._delivery.address(one)
+        if isinstance(address, Finished):
+            return address
+        age_seconds = self._monotonic() - one.claimed_at
+        if self._is_draining or age_seconds > FENCE_SECONDS or not self._instance.is_fresh():
+            return None
+        return await self._delivery.send(one, address)
+
+    def _count(self) -> None:
+        IN_FLIGHT.set(self.in_flight)
+        if self.in_flight:
+            self._recorded.clear()
+        else:
+            self._recorded.set()
+
+    async def _record_all(self) -> None:
+        while self._results or self._unsent:
+            batch, unsent = self._results[:RECORD_BATCH], self._unsent[:RECORD_BATCH]
+            await self._database.transact(partial(self._record, batch, unsent))
+            del self._results[: len(batch)], self._unsent[: len(unsent)]
+            for end in batch:
+                DELIVERIES.labels(end.status).inc()
+            self._count()
+
+    async def _record(
+        self, batch: Sequence[Finished], unsent: Sequence[Claim], connection: Connection
+    ) -> None:
+        if unsent:
+            await release(connection, instance_id=self._instance.id, claims=unsent)
+        if not batch:
+            return
+        recorded = await record(connection, batch, instance_id=self._instance.id)
+        if len(recorded) < len(batch):
+            log.warning("claims_lost", count=len(batch) - len(recorded))
