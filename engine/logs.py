@@ -1,0 +1,59 @@
+"""How the service logs: structured, one line an event, and never a webhook's token."""
+
+import logging
+import re
+import sys
+
+import orjson
+import structlog
+
+# A webhook's path up to its token, in any text whatever: defence in depth, not the first line.
+_WEBHOOK = re.compile(r"(webhooks/[0-9]{17,20}/)[A-Za-z0-9_.-]{20,}")
+_MASK = r"\1****"
+
+
+def mask(text: str) -> str:
+    """Return the text with the tokens of webhook URLs blotted out."""
+    return _WEBHOOK.sub(_MASK, text) if "webhooks/" in text else text
+
+
+def configure_logging(*, level: str, as_json: bool) -> None:
+    """Send our events and those of the libraries to standard output, in one form.
+
+    The libraries are heard from WARNING on.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    render: structlog.typing.Processor
+    if as_json:
+        shared.append(structlog.processors.format_exc_info)
+        render = structlog.processors.JSONRenderer(serializer=_dumps)
+    else:
+        render = structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+
+    def render_masked(logger: object, method: str, event: structlog.typing.EventDict) -> str:
+        return mask(str(render(logger, method, event)))
+
+    structlog.configure(
+        processors=[*shared, render_masked],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared, processors=[remove_meta, render_masked]
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def _dumps(event: object, **_: object) -> str:
+    return orjson.dumps(event, default=str).decode()
