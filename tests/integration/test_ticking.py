@@ -45,7 +45,7 @@ async def task(service: TaskService, fake_discord: FakeDiscord, database: Databa
 async def test_tick_is_stored_once_and_moves_the_cursor(database: Database, task: Task) -> None:
     tick = await tick_of(task)
 
-    first, again = await store(database, tick), await store(database, await tick_of(task))
+    first, again = await store(database, tick), await store(database, tick)
 
     assert (first.queued, again.queued) == (1, 0)
     (row,) = await logs_of(task)

@@ -1,0 +1,143 @@
+"""A burst: many tasks due in the same second, each on a webhook of its own.
+
+Measured are the time from the tick to the last request, and the CPU time (user and system) of this
+process, in which the engine runs, for each delivery. The sink is a process of its own; PostgreSQL
+is the embedded one, durable, on the same machine.
+"""
+
+import asyncio
+import resource
+import secrets
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+from cryptography.fernet import Fernet
+
+from engine.cipher import WebhookCipher
+from engine.claims import Budget
+from engine.discord import parse_webhook_url
+from engine.engine import Engine, EngineOptions
+from engine.limits import Rate
+from models.database import Database
+from models.fields import uuid7
+
+DEADLINE_SECONDS = 60
+LEAD_SECONDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """One run: seconds from tick to the last request, CPU per delivery, requests, log rows."""
+
+    last_request_ms: float
+    cpu_ms_per_delivery: float
+    requests: int
+    rows: int
+
+
+@asynccontextmanager
+async def sink() -> AsyncIterator[str]:
+    """Run the fake Discord as a sink, and yield its origin."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.fake_discord",
+        "--sink",
+        "--port",
+        "0",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        line = (await process.stdout.readline()).decode().split()
+        yield next(word for word in line if word.startswith("http"))
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
+    """Make the tasks, let them all tick once in the same second, and wait for the last row."""
+    cipher = WebhookCipher([Fernet.generate_key().decode()])
+    options = EngineOptions(
+        roles=frozenset({"scheduler", "worker"}),
+        origins=(origin,),
+        budget=Budget(origins=(), rate=Rate(count=50, seconds=1)),
+        worker_concurrency=100,
+        run_deadline_seconds=3600,
+        fire_all_limit=100,
+        shutdown_seconds=5.0,
+    )
+    engine = Engine(database, cipher, options)
+    tick = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + tasks / 5000)
+    tick = tick.replace(microsecond=0)
+    await insert_tasks(database, cipher, origin, tasks, f"{tick:%S %M %H %d %m} *")
+    await engine.start()
+    await engine.reloaded()
+    await asyncio.sleep(tick.timestamp() - time.time() - 0.2)
+    before = cpu_seconds()
+    try:
+        await _wait_for_rows(database, tasks)
+        spent = cpu_seconds() - before
+        requests = await _requests(origin)
+    finally:
+        await engine.stop()
+    async with database.connection() as connection:
+        rows = await connection.fetchval("select count(*) from task_logs where status = 'SUCCESS'")
+    last = max(wall for wall, *_ in requests) - tick.timestamp()
+    return Burst(
+        last_request_ms=last * 1000,
+        cpu_ms_per_delivery=spent / tasks * 1000,
+        requests=len(requests),
+        rows=rows,
+    )
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process, user and system."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def insert_tasks(
+    database: Database, cipher: WebhookCipher, origin: str, count: int, schedule: str
+) -> None:
+    """Insert ACTIVE tasks on webhooks of their own."""
+    rows = []
+    for number in range(count):
+        url = f"{origin}/api/webhooks/{10**17 + number}/{secrets.token_urlsafe(51)}"
+        address = parse_webhook_url(url, origins=[origin])
+        rows.append(
+            (uuid7(), f"burst {uuid7()}", schedule, "UTC", cipher.encrypt(address.url),
+             address.masked, address.webhook_id, address.key, origin, '{"content":"hello"}',
+             3, "ACTIVE", 1, "SKIP", "FIRE_ONCE", 300, "AT_LEAST_ONCE")
+        )  # fmt: skip
+    names = (
+        "id name schedule timezone webhook_url webhook_url_masked webhook_id webhook_key origin "
+        "payload max_retry status failure_threshold overlap_policy misfire_policy "
+        "misfire_grace_seconds delivery_guarantee"
+    ).split()
+    async with database.connection() as connection:
+        await connection.copy_records_to_table("tasks", records=rows, columns=names)
+        await connection.execute("analyze tasks")
+        await connection.execute("analyze task_cursors")
+
+
+async def _wait_for_rows(database: Database, tasks: int) -> None:
+    async with asyncio.timeout(DEADLINE_SECONDS), database.connection() as connection:
+        while (
+            await connection.fetchval("select n from feed_counter") < tasks
+        ):
+            await asyncio.sleep(0.05)
+
+
+async def _requests(origin: str) -> list[tuple[float, str, int]]:
+    async with aiohttp.ClientSession() as session, session.get(f"{origin}/requests") as response:
+        report = await response.json()
+    return [tuple(row) for row in report["requests"]]
