@@ -8,7 +8,7 @@ is the embedded one, durable, on the same machine.
 import asyncio
 import resource
 import secrets
-import statistics
+
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -72,6 +72,7 @@ async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
         worker_concurrency=100,
         run_deadline_seconds=3600,
         fire_all_limit=100,
+        log_retention_days=30,
         shutdown_seconds=5.0,
     )
     engine = Engine(database, cipher, options)
@@ -131,9 +132,7 @@ async def insert_tasks(
 
 async def _wait_for_rows(database: Database, tasks: int) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS), database.connection() as connection:
-        while (
-            await connection.fetchval("select n from feed_counter") < tasks
-        ):
+        while await connection.fetchval("select n from feed_counter") < tasks:
             await asyncio.sleep(0.05)
 
 

@@ -17,6 +17,7 @@ from engine.client import DiscordClient
 from engine.clock import DatabaseClock
 from engine.delivery import Delivery
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
+from engine.retention import Retention
 from engine.scheduler import Scheduler
 from engine.worker import Worker
 from models.database import Database
@@ -38,6 +39,7 @@ class EngineOptions:
     worker_concurrency: int
     run_deadline_seconds: int
     fire_all_limit: int
+    log_retention_days: int
     shutdown_seconds: float
 
 
@@ -103,6 +105,8 @@ class Engine:
             budget=options.budget,
         )
 
+        self._retention = Retention(database, log_retention_days=options.log_retention_days)
+
     @property
     def schedules(self) -> bool:
         """Whether this process ticks."""
@@ -129,13 +133,14 @@ class Engine:
             self._spawn("record", self._worker.record_loop)
             self._spawn("claim", self._worker.claim_loop)
             self._spawn("takeover", self._worker.takeover_loop)
+            self._spawn("retention", self._retention.run)
         log.info(
             "engine_started", instance_id=str(self._instance.id), roles=sorted(self._options.roles)
         )
 
     async def stop(self) -> None:
         """Stop ticking and claiming, finish what is open, give back the rest."""
-        await self._cancel("scheduler", "ticks", "takeover")
+        await self._cancel("scheduler", "ticks", "takeover", "retention")
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")

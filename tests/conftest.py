@@ -129,6 +129,7 @@ async def start_engine(
                 worker_concurrency=100,
                 run_deadline_seconds=run_deadline_seconds,
                 fire_all_limit=100,
+                log_retention_days=30,
                 shutdown_seconds=5.0,
             )
             return await stack.enter_async_context(_running(Engine(database, cipher, options)))
