@@ -65,6 +65,7 @@ class Budget:
         return timedelta(seconds=self.rate.seconds / steady)
 
 
+# An attempt whose task's row was removed by hand counts as one of a deleted task.
 # $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot
 _CLAIM = """
 with budgeted as (
@@ -117,10 +118,13 @@ with budgeted as (
         l.execution_time, l.deadline_at, l.retry_count, l.started_at
 )
 select p.webhook_key, p.origin, p.dead_reason, c.*, c.deadline_at < c.started_at as is_expired,
-    t.status as task_status, t.deleted_at is not null as is_deleted,
-    t.webhook_key <> p.webhook_key as has_moved, u.failures_in_row,
-    t.webhook_id, t.webhook_url, t.payload, t.max_retry, t.failure_threshold,
-    t.delivery_guarantee
+    coalesce(t.status, 'INACTIVE') as task_status,
+    t.id is null or t.deleted_at is not null as is_deleted,
+    coalesce(t.webhook_key <> p.webhook_key, false) as has_moved,
+    coalesce(u.failures_in_row, 0) as failures_in_row, coalesce(t.webhook_id, '') as webhook_id,
+    coalesce(t.webhook_url, '') as webhook_url, coalesce(t.payload, '{}') as payload,
+    coalesce(t.max_retry, 0) as max_retry, coalesce(t.failure_threshold, 1) as failure_threshold,
+    coalesce(t.delivery_guarantee, 'AT_MOST_ONCE') as delivery_guarantee
 from picked p
 left join claimed c on c.id = p.log_id
 left join tasks t on t.id = c.task_id

@@ -25,6 +25,8 @@ POLL_SECONDS = 2.0
 COALESCE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 RECORD_BATCH = 500
+# Results that wait for the database; beyond them nothing is claimed.
+MAX_UNRECORDED = 1000
 RECORD_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
@@ -57,6 +59,7 @@ class Worker:
         self._results: list[Finished] = []
         self._unsent: list[Claim] = []
         self._is_draining = False
+        self._has_backlog = False
         self._claimed_at = float("-inf")
 
     @property
@@ -126,7 +129,8 @@ class Worker:
     async def _claim_once(self) -> float:
         """Claim what there is room for; return after how many seconds to look again."""
         self._wake.clear()
-        room = self._concurrency - self.in_flight
+        room = min(self._concurrency - len(self._open), MAX_UNRECORDED - len(self._results))
+        self._has_backlog = False
         if room <= 0 or not self._instance.is_fresh():
             return POLL_SECONDS
         self._claimed_at = self._monotonic()
@@ -143,6 +147,7 @@ class Worker:
             if claimed.idle_lanes:
                 await self._settle(claimed.idle_lanes)
             if len(claimed.claims) == room:
+                self._has_backlog = True
                 return POLL_SECONDS
             seconds = await seconds_to_next(connection, self._budget)
         await asyncio.sleep(COALESCE_SECONDS)
@@ -181,6 +186,8 @@ class Worker:
         else:
             self._results.append(end)
         self._ended.set()
+        if self._has_backlog and len(self._open) <= self._concurrency // 2:
+            self._wake.set()
 
     async def _send(self, one: Claim) -> Finished | None:
         address = self._delivery.address(one)

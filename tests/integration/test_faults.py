@@ -242,3 +242,19 @@ async def test_slow_webhook_holds_up_no_other(
     await wait_for_logs(quick, SUCCESS, timeout_seconds=2)
     await asyncio.sleep(0)
     assert (await logs_of(slow))[0].status is QUEUED
+
+
+async def test_attempt_whose_task_was_removed_by_hand_blocks_nothing(
+    database: Database, fake_discord: FakeDiscord, service: TaskService, start_engine: StartEngine
+) -> None:
+    gone = await make_task(service, fake_discord)
+    healthy = await make_task(service, fake_discord)
+    await service.trigger(ACTOR, gone.id)
+    await service.trigger(ACTOR, healthy.id)
+    async with database.connection() as connection:
+        await connection.execute("delete from tasks where id = $1", gone.id)
+
+    await start_engine()
+
+    await wait_for_logs(healthy, SUCCESS)
+    await wait_for_logs(gone, LogStatus.SKIPPED)

@@ -1,0 +1,261 @@
+"""The main job through the real program: a task made by GraphQL is posted on time, and logged."""
+
+import asyncio
+import signal
+import statistics
+from collections.abc import AsyncIterator
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.acceptance.running import API_KEY, Service, running
+from tests.fake_discord import FakeDiscord
+from tests.waiting import wait_until
+
+CREATE = """
+mutation ($input: CreateTaskInput!) {
+  createTask(input: $input) { id name status webhookUrl nextRunAt scheduleDescription }
+}
+"""
+UPDATE = """
+mutation ($id: UUID!, $input: UpdateTaskInput!) {
+  updateTask(id: $id, input: $input) { schedule nextRunAt status webhookUrl }
+}
+"""
+TOGGLE = "mutation ($id: UUID!) { toggleTask(id: $id) { status nextRunAt } }"
+DELETE = "mutation ($id: UUID!) { deleteTask(id: $id) { id name } }"
+TRIGGER = "mutation ($id: UUID!) { triggerTask(id: $id) { id status trigger } }"
+LOGS = """
+query ($id: UUID!) {
+  logs(limit: 100, filter: {taskId: $id}) {
+    data { status httpStatus durationMs latenessMs discordMessageId retryCount scheduledFor runId }
+  }
+}
+"""
+TASK = "query ($id: UUID!) { task(id: $id) { status statusReason } }"
+
+
+@pytest.fixture
+def settings(database_url: str, fake_discord: FakeDiscord, tmp_path: Path) -> dict[str, str]:
+    """Settings of a development service on the test's own database."""
+    return {
+        "API_KEY": API_KEY,
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(tmp_path),
+        "DISCORD_ORIGINS": fake_discord.origin,
+        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    }
+
+
+@pytest.fixture
+async def service(settings: dict[str, str]) -> AsyncIterator[Service]:
+    """The program, running."""
+    async with running(settings) as service:
+        yield service
+
+
+def task_input(fake: FakeDiscord, **fields: object) -> dict[str, object]:
+    return {
+        "input": {
+            "name": "reminder",
+            "schedule": "*/2 * * * * *",
+            "webhookUrl": fake.url(),
+            "payload": {"content": "Time to play!"},
+        }
+        | fields
+    }
+
+
+async def wait_for_statuses(service: Service, task_id: str, statuses: list[str]) -> list[dict]:
+    """Wait until the task's attempts, oldest first, are these."""
+    rows: list[dict] = []
+
+    async def reached() -> bool:
+        nonlocal rows
+        rows = (await service.data(LOGS, {"id": task_id}))["logs"]["data"][::-1]
+        return [row["status"] for row in rows] == statuses
+
+    await wait_until(reached, what=f"attempts {statuses}", timeout_seconds=15)
+    return rows
+
+
+async def test_created_task_is_delivered_on_time_and_logged(
+    service: Service, fake_discord: FakeDiscord
+) -> None:
+    created = (await service.data(CREATE, task_input(fake_discord)))["createTask"]
+    await fake_discord.wait_for(3, timeout_seconds=8)
+
+    async def are_logged() -> bool:
+        logs = await service.data(LOGS, {"id": created["id"]})
+        return len([row for row in logs["logs"]["data"] if row["status"] == "SUCCESS"]) >= 3
+
+    await wait_until(are_logged, what="three SUCCESS rows")
+    rows = (await service.data(LOGS, {"id": created["id"]}))["logs"]["data"]
+    sent = [row for row in rows if row["status"] == "SUCCESS"]
+    assert created["webhookUrl"].endswith("/****")
+    assert all(row["httpStatus"] == 200 and row["discordMessageId"] for row in sent)
+    assert all(row["durationMs"] > 0 for row in sent)
+    assert statistics.median(row["latenessMs"] for row in sent) < 100
+    gaps = [after.at - before.at for before, after in pairwise(fake_discord.requests)]
+    assert all(1.5 < gap < 2.5 for gap in gaps)
+
+
+async def test_updated_toggled_and_deleted_task_is_rescheduled_and_unscheduled(
+    service: Service, fake_discord: FakeDiscord
+) -> None:
+    created = await service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
+    task_id = created["createTask"]["id"]
+
+    changed = {"id": task_id, "input": {"schedule": "* * * * * *"}}
+    await service.data(UPDATE, changed)
+    await fake_discord.wait_for(1)
+
+    toggled = (await service.data(TOGGLE, {"id": task_id}))["toggleTask"]
+    assert toggled == {"status": "INACTIVE", "nextRunAt": None}
+    assert (await service.data("{ engineStatus { scheduledJobs } }")) == {
+        "engineStatus": {"scheduledJobs": 0}
+    }
+
+    await service.data(TOGGLE, {"id": task_id})
+    await service.data(DELETE, {"id": task_id})
+    assert (await service.data("{ engineStatus { scheduledJobs } }")) == {
+        "engineStatus": {"scheduledJobs": 0}
+    }
+    _, body = await service.post(TASK, {"id": task_id})
+    assert body["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+async def test_without_the_right_key_nothing_is_answered(service: Service) -> None:
+    for key in (None, "wrong"):
+        status, body = await service.post("{ __schema { types { name } } }", key=key)
+        assert status == 401
+        assert body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert not body.get("data")
+    assert "wrong" not in service.text
+    assert API_KEY not in service.text
+
+
+async def test_wrong_input_is_refused_with_every_problem(
+    service: Service, fake_discord: FakeDiscord
+) -> None:
+    wrong = task_input(
+        fake_discord,
+        name=" ",
+        schedule="61 * * * *",
+        webhookUrl="https://example.org/hook",
+        payload={"content": "x" * 2001, "embeds": [{"title": "x" * 257}]},
+        maxRetry=11,
+    )
+
+    status, body = await service.post(CREATE, wrong)
+
+    (error,) = body["errors"]
+    assert status == 200
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert {tuple(problem["path"]) for problem in error["extensions"]["fieldErrors"]} == {
+        ("input", "name"),
+        ("input", "schedule"),
+        ("input", "webhookUrl"),
+        ("input", "payload", "content"),
+        ("input", "payload", "embeds", 0, "title"),
+        ("input", "maxRetry"),
+    }
+
+
+async def test_failing_task_retries_and_turns_failed(
+    service: Service, fake_discord: FakeDiscord
+) -> None:
+    wanted = task_input(fake_discord, schedule="@yearly", maxRetry=1)
+    created = (await service.data(CREATE, wanted))["createTask"]
+    fake_discord.script(None, (503, "no"), (503, "no"))
+
+    await service.data(TRIGGER, {"id": created["id"]})
+
+    await wait_for_statuses(service, created["id"], ["RETRYING", "FAILED"])
+    task = (await service.data(TASK, {"id": created["id"]}))["task"]
+    assert task["status"] == "FAILED"
+    assert "503" in task["statusReason"]
+
+
+async def test_rate_limited_attempt_is_sent_again_uncounted(
+    service: Service, fake_discord: FakeDiscord
+) -> None:
+    created = await service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
+    task_id = created["createTask"]["id"]
+    limited = {"message": "limited", "retry_after": 0.3, "global": False}
+    fake_discord.script(None, (429, limited, {"Via": "1.1 google"}))
+
+    await service.data(TRIGGER, {"id": task_id})
+
+    (row,) = await wait_for_statuses(service, task_id, ["SUCCESS"])
+    assert row["retryCount"] == 0
+    assert len(fake_discord.requests) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_signal_drains_and_exits_cleanly(
+    service: Service, fake_discord: FakeDiscord, number: signal.Signals
+) -> None:
+    created = await service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
+    fake_discord.latency_seconds = 1.0
+    await service.data(TRIGGER, {"id": created["createTask"]["id"]})
+    await fake_discord.wait_for(1)
+
+    service.process.send_signal(number)
+    service.process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(service.process.wait(), 15) == 0
+
+    assert [request.status for request in fake_discord.requests] == [200]
+    assert "Traceback" not in service.text
+
+
+async def test_queued_and_retrying_work_survives_a_kill(
+    settings: dict[str, str], fake_discord: FakeDiscord
+) -> None:
+    async with running(settings) as service:
+        retrying = await service.data(
+            CREATE, task_input(fake_discord, name="retrying", schedule="@yearly")
+        )
+        ticking = await service.data(
+            CREATE, task_input(fake_discord, name="ticking", overlapPolicy="ALLOW")
+        )
+        fake_discord.script(None, (503, "no"), (503, "no"))
+        await service.data(TRIGGER, {"id": retrying["createTask"]["id"]})
+        await fake_discord.wait_for(2)
+        service.process.kill()
+        await service.process.wait()
+
+    async with running(settings) as service:
+        task_id = retrying["createTask"]["id"]
+
+        async def is_finished() -> bool:
+            logs = await service.data(LOGS, {"id": task_id})
+            return logs["logs"]["data"][0]["status"] == "SUCCESS"
+
+        await wait_until(is_finished, what="end of the retried run", timeout_seconds=25)
+        task_id = ticking["createTask"]["id"]
+        await service.data(TOGGLE, {"id": task_id})
+
+        async def is_quiet() -> bool:
+            return (await service.data("{ engineStatus { queued } }"))["engineStatus"][
+                "queued"
+            ] == 0
+
+        await wait_until(is_quiet, what="empty queue", timeout_seconds=15)
+        query = """query ($id: UUID!) { task(id: $id) { logs(limit: 100) { data {
+            status scheduledFor retryCount skippedFrom skippedCount } } } }"""
+        rows = (await service.data(query, {"id": task_id}))["task"]["logs"]["data"]
+        firsts = [row for row in rows if row["retryCount"] == 0]
+        accounted = sum(row["skippedCount"] or 1 for row in firsts)
+        instants = [row["scheduledFor"] for row in firsts]
+        earliest = min(row["skippedFrom"] or row["scheduledFor"] for row in firsts)
+        span = _seconds(max(instants)) - _seconds(earliest)
+        assert len(set(instants)) == len(instants)
+        assert accounted == span / 2 + 1
+
+
+def _seconds(instant: str) -> float:
+    return datetime.fromisoformat(instant).timestamp()
