@@ -6,19 +6,13 @@ is the embedded one, durable, on the same machine.
 """
 
 import asyncio
-import resource
 import secrets
-
-import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 from cryptography.fernet import Fernet
 
+from bench.figures import Burst, cpu_seconds, received
 from engine.cipher import WebhookCipher
 from engine.claims import Budget
 from engine.discord import parse_webhook_url
@@ -29,37 +23,7 @@ from models.fields import uuid7
 
 DEADLINE_SECONDS = 60
 LEAD_SECONDS = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Burst:
-    """One run: seconds from tick to the last request, CPU per delivery, requests, log rows."""
-
-    last_request_ms: float
-    cpu_ms_per_delivery: float
-    requests: int
-    rows: int
-
-
-@asynccontextmanager
-async def sink() -> AsyncIterator[str]:
-    """Run the fake Discord as a sink, and yield its origin."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.fake_discord",
-        "--sink",
-        "--port",
-        "0",
-        stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
-        line = (await process.stdout.readline()).decode().split()
-        yield next(word for word in line if word.startswith("http"))
-    finally:
-        process.terminate()
-        await process.wait()
+_FINISHED = "select n from feed_counter"
 
 
 async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
@@ -86,24 +50,18 @@ async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
     try:
         await _wait_for_rows(database, tasks)
         spent = cpu_seconds() - before
-        requests = await _requests(origin)
+        arrived = await received(origin)
     finally:
         await engine.stop()
     async with database.connection() as connection:
         rows = await connection.fetchval("select count(*) from task_logs where status = 'SUCCESS'")
-    last = max(wall for wall, *_ in requests) - tick.timestamp()
+    last = max(arrived) - tick.timestamp()
     return Burst(
         last_request_ms=last * 1000,
         cpu_ms_per_delivery=spent / tasks * 1000,
-        requests=len(requests),
+        requests=len(arrived),
         rows=rows,
     )
-
-
-def cpu_seconds() -> float:
-    """Return the CPU time of this process, user and system."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 async def insert_tasks(
@@ -119,11 +77,11 @@ async def insert_tasks(
              address.masked, address.webhook_id, address.key, origin, '{"content":"hello"}',
              3, "ACTIVE", 1, "SKIP", "FIRE_ONCE", 300, "AT_LEAST_ONCE")
         )  # fmt: skip
-    names = (
-        "id name schedule timezone webhook_url webhook_url_masked webhook_id webhook_key origin "
-        "payload max_retry status failure_threshold overlap_policy misfire_policy "
-        "misfire_grace_seconds delivery_guarantee"
-    ).split()
+    names = [
+        "id", "name", "schedule", "timezone", "webhook_url", "webhook_url_masked", "webhook_id",
+        "webhook_key", "origin", "payload", "max_retry", "status", "failure_threshold",
+        "overlap_policy", "misfire_policy", "misfire_grace_seconds", "delivery_guarantee",
+    ]  # fmt: skip
     async with database.connection() as connection:
         await connection.copy_records_to_table("tasks", records=rows, columns=names)
         await connection.execute("analyze tasks")
@@ -132,11 +90,6 @@ async def insert_tasks(
 
 async def _wait_for_rows(database: Database, tasks: int) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS), database.connection() as connection:
-        while await connection.fetchval("select n from feed_counter") < tasks:
+        # Another connection moves the counter, so there is no event to wait for.
+        while await connection.fetchval(_FINISHED) < tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-
-
-async def _requests(origin: str) -> list[tuple[float, str, int]]:
-    async with aiohttp.ClientSession() as session, session.get(f"{origin}/requests") as response:
-        report = await response.json()
-    return [tuple(row) for row in report["requests"]]

@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from typing import TextIO
 
 import orjson
 import structlog
@@ -17,8 +18,8 @@ def mask(text: str) -> str:
     return _WEBHOOK.sub(_MASK, text) if "webhooks/" in text else text
 
 
-def configure_logging(*, level: str, as_json: bool) -> None:
-    """Send our events and those of the libraries to standard output, in one form.
+def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout) -> None:
+    """Send our events and those of the libraries to `output`, in one form.
 
     The libraries are heard from WARNING on.
     """
@@ -33,7 +34,7 @@ def configure_logging(*, level: str, as_json: bool) -> None:
         render = structlog.processors.JSONRenderer(serializer=_dumps)
     else:
         render = structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
 
     def render_masked(logger: object, method: str, event: structlog.typing.EventDict) -> str:
@@ -42,10 +43,10 @@ def configure_logging(*, level: str, as_json: bool) -> None:
     structlog.configure(
         processors=[*shared, render_masked],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(output),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(output)
     remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

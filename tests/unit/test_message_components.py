@@ -226,6 +226,8 @@ def test_too_many_children_are_still_looked_at(make: Make, child: Json, count: i
 
 
 def test_a_container_holds_at_most_40() -> None:
+    """The container counts as well, so that 40 in it are one too many for the message."""
+    assert paths(container(*[SEPARATOR] * 40)) == [()]
     assert paths(container(*[SEPARATOR] * 41)) == [(), (0, "components")]
 
 

@@ -36,7 +36,7 @@ FULL: Json = {
     "timestamp": "2026-01-31T18:30:00.000Z",
     "color": 16711680,
     "footer": {"text": "Footer", "icon_url": URL, "proxy_icon_url": URL},
-    "image": {"url": URL, "proxy_url": URL, "width": 10, "height": 20},
+    "image": {"url": URL, "proxy_url": URL, "width": 0, "height": 20},
     "thumbnail": {"url": URL},
     "video": {"url": URL, "width": 10, "height": 20},
     "provider": {"name": "Provider", "url": URL},

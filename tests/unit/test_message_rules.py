@@ -98,6 +98,7 @@ def test_what_is_no_object_is_refused(payload: object) -> None:
 def test_lengths_count_code_points(field: str, at_least: int, at_most: int, character: str) -> None:
     base: Json = {"embeds": [{"title": "t"}]}
 
+    assert paths(base | {field: character}) == []
     assert paths(base | {field: character * at_most}) == []
     assert paths(base | {field: character * (at_most + 1)}) == [(field,)]
     assert paths(base | {field: " \n "}) == ([(field,)] if at_least else [])

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from engine.errors import FieldError
 from engine.message.rules import message_errors
-from engine.message.structure import DEPTH, KEY_CHARS, SIZE_BYTES, VALUES
 
 Path = tuple[str | int, ...]
 Json = dict[str, object]
@@ -80,6 +79,17 @@ def test_numbers_that_json_cannot_carry_are_refused(number: float) -> None:
     assert paths({"embeds": [{"title": "t", "color": number}]}) == [("embeds", 0, "color")]
 
 
+@pytest.mark.parametrize(
+    ("number", "fits"),
+    [(2**64 - 1, True), (2**64, False), (-(2**63), True), (-(2**63) - 1, False)],
+)
+def test_integers_have_64_bits(number: int, fits: bool) -> None:
+    (error,) = message_errors({"content": "x", "poll": number})
+
+    assert error.path == ("poll",)
+    assert (error.message == "does not fit into 64 bits") is not fits
+
+
 @pytest.mark.parametrize("value", [(), (1,), {1}, b"x", object(), 1j])
 def test_what_json_does_not_know_is_refused(value: object) -> None:
     assert paths({"content": "x", "embeds": [value]}) == [("embeds", 0)]
@@ -87,8 +97,8 @@ def test_what_json_does_not_know_is_refused(value: object) -> None:
 
 def test_keys_are_strings_of_a_bounded_length() -> None:
     assert paths({"content": "x", 5: 1}) == [()]
-    assert paths({"content": "x", "k" * KEY_CHARS: 1}) == [("k" * KEY_CHARS,)]
-    assert paths({"content": "x", "k" * (KEY_CHARS + 1): 1}) == [()]
+    assert paths({"content": "x", "k" * 100: 1}) == [("k" * 100,)]
+    assert paths({"content": "x", "k" * 101: 1}) == [()]
 
 
 def nested(depth: int) -> object:
@@ -99,12 +109,12 @@ def nested(depth: int) -> object:
 
 
 def test_depth_is_bounded() -> None:
-    shallow, deep, deepest = nested(DEPTH), nested(DEPTH + 1), nested(100_000)
+    shallow, deep, deepest = nested(32), nested(33), nested(100_000)
 
-    assert paths({"content": "x", "x": nested(DEPTH - 1)}) == [("x",)]
+    assert paths({"content": "x", "x": nested(31)}) == [("x",)]
     assert paths(shallow) == [()]
-    assert paths(deep) == [(0,) * DEPTH]
-    assert paths(deepest) == [(0,) * DEPTH]
+    assert paths(deep) == [(0,) * 32]
+    assert paths(deepest) == [(0,) * 32]
 
 
 def test_a_payload_that_holds_itself_is_refused() -> None:
@@ -116,15 +126,15 @@ def test_a_payload_that_holds_itself_is_refused() -> None:
 
 def test_the_number_of_values_is_bounded() -> None:
     # The payload, the content and the list are values as well.
-    assert paths({"content": "x", "x": [0] * (VALUES - 3)}) == [("x",)]
-    assert paths({"content": "x", "x": [0] * (VALUES - 2)}) == [()]
+    assert paths({"content": "x", "x": [0] * 2_497}) == [("x",)]
+    assert paths({"content": "x", "x": [0] * 2_498}) == [()]
 
 
 @pytest.mark.parametrize("character", ["x", "é", "\U0001f600", '"'])
 def test_the_size_as_json_is_bounded(character: str) -> None:
     width = {"x": 1, "é": 2, "\U0001f600": 4, '"': 2}[character]
     frame = len('{"content":""}')
-    count, rest = divmod(SIZE_BYTES - 1 - frame, width)
+    count, rest = divmod(1_048_576 - 1 - frame, width)
     largest = character * count + "x" * rest
 
     assert paths({"content": largest}) == [("content",)]
