@@ -67,7 +67,8 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
     }
     pool = {
         **credentials(url),
-        "minsize": 1,
+        # No floor: asyncpg would fill the log with tracebacks while the server is away.
+        "minsize": 0,
         "maxsize": pool_size,
         "statement_cache_size": 256,
         "command_timeout": 30.0,

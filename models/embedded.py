@@ -35,6 +35,7 @@ MAX_SOCKET_PATH_BYTES = 103
 START_SECONDS = 120
 STOP_SECONDS = 60
 POLL_SECONDS = 0.05
+LOG_CHARS = 1_000
 
 SETTINGS = {
     "cluster_name": "discord-task-scheduler",
@@ -182,7 +183,11 @@ class EmbeddedPostgres:
         where = "." if socket_dir == self._cluster else str(socket_dir)
         options = shlex.join([*self._settings(), "-c", f"unix_socket_directories={where}"])
         start = ["start", "-w", "-t", str(START_SECONDS), "-l", "server.log", "-o", options]
-        run("pg_ctl", *start, folder=self._cluster, hold=alive)
+        try:
+            run("pg_ctl", *start, folder=self._cluster, hold=alive)
+        except ProgramFailed as error:
+            said = (self._cluster / "server.log").read_text(errors="replace")
+            raise EmbeddedUnavailable(f"{error}\n{said[-LOG_CHARS:]}") from error
 
     def _shut_down(self) -> None:
         alive = self._try_lock("alive")

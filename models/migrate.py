@@ -41,6 +41,26 @@ async def migrate(url: str, *, timeout_seconds: float = 300.0) -> list[str]:
         await lock.close()
 
 
+async def pending_migrations(url: str) -> list[str]:
+    """Return the names of the migrations that the database at `url` lacks; apply nothing.
+
+    Raises:
+        DatabaseUnavailable: the server can't be reached.
+    """
+    try:
+        connection = await asyncpg.connect(timeout=10.0, **credentials(url))
+    except LOST_CONNECTION as error:
+        raise DatabaseUnavailable(f"the database is unavailable: {error}") from error
+    try:
+        known = await connection.fetchval("select to_regclass('aerich') is not null")
+        rows = await connection.fetch("select version from aerich") if known else []
+    finally:
+        await connection.close()
+    applied = {row["version"] for row in rows}
+    files = sorted(path.name for path in (MIGRATIONS / "models").glob("[0-9]*.py"))
+    return [name for name in files if name not in applied]
+
+
 async def _acquire(lock: Connection, timeout_seconds: float) -> None:
     try:
         async with asyncio.timeout(timeout_seconds):

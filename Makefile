@@ -1,0 +1,61 @@
+# `make` lists the commands. PYTHON=/path/to/python3 chooses what a new .venv is made with.
+
+MAKEFLAGS += --no-print-directory
+PY := .venv/bin/python
+DEV := sh scripts/install.sh requirements-dev.txt
+
+.PHONY: help run test check fmt bench migrate migration sdl lock graphiql clean
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: ## install what is missing and start the service
+	@exec sh scripts/run.sh
+
+test: ## run all tests, with coverage
+	@$(DEV)
+	@$(PY) -m pytest -n 2 --cov --cov-report=term
+
+check: ## lint, types, direction of imports, SDL and repository rules
+	@$(DEV)
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m schema.export --check
+	@$(PY) -m scripts.check_repo
+
+fmt: ## format the code and fix what ruff can fix
+	@$(DEV)
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+bench: ## measure throughput and CPU per delivery
+	@$(DEV)
+	@$(PY) -m bench
+
+migrate: ## bring the database to this version
+	@sh scripts/install.sh requirements.txt
+	@exec $(PY) main.py migrate
+
+migration: ## write a migration from the models: make migration name=add_x
+	@test -n "$(name)" || { echo "usage: make migration name=what_changes" >&2; exit 2; }
+	@$(DEV)
+	@$(PY) -m aerich migrate --offline --no-input --name "$(name)"
+
+sdl: ## write schema/schema.graphql from the code
+	@$(DEV)
+	@$(PY) -m schema.export
+
+lock: ## resolve the dependencies anew; args=--upgrade takes newer versions
+	@$(DEV)
+	@sh scripts/lock.sh $(args)
+
+graphiql: ## fetch GraphiQL's files by npm
+	@sh web/graphiql/build.sh
+
+clean: ## remove .venv, caches and built files; data stays
+	@rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
+		.hypothesis htmlcov web/graphiql/node_modules web/static/graphiql
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

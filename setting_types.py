@@ -1,0 +1,101 @@
+"""What the values of settings are: keys, addresses, origins and rates, parsed and checked.
+
+A reason that a check gives never holds the value: it may be a secret.
+"""
+
+import re
+from collections.abc import Callable
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from cryptography.fernet import Fernet
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
+
+DISCORD_ORIGINS = (
+    "https://discord.com",
+    "https://discordapp.com",
+    "https://ptb.discord.com",
+    "https://canary.discord.com",
+)
+MAKE_ENCRYPTION_KEY = (
+    ".venv/bin/python -c "
+    "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+)
+
+_KEY = re.compile(r"[!-+\--9;-~]+")  # printable ASCII without blank, comma and colon
+_ORIGIN = r"(?i)^https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
+
+
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [item.strip() for item in value.split(",") if item.strip()]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _network(value: object) -> object:
+    return ip_network(value, strict=False) if isinstance(value, str) else value
+
+
+def plain_key(key: SecretStr) -> SecretStr:
+    """Return a key that fits a header and API_KEYS. Raises: ValueError."""
+    if not _KEY.fullmatch(key.get_secret_value()):
+        raise ValueError("it has a blank, a comma, a colon or a character that isn't ASCII")
+    return key
+
+
+def _fernet_key(key: SecretStr) -> SecretStr:
+    try:
+        Fernet(key.get_secret_value())
+    except ValueError:
+        raise ValueError(f"one isn't a Fernet key; this makes one: {MAKE_ENCRYPTION_KEY}") from None
+    return key
+
+
+def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
+    def check(url: SecretStr) -> SecretStr:
+        try:
+            parts = urlsplit(url.get_secret_value())
+            scheme, _ = parts.scheme, parts.port
+        except ValueError:  # its message may hold the password
+            raise ValueError("it is no URL; a password's / is %2F, its @ %40, its : %3A") from None
+        if scheme not in schemes:
+            raise ValueError(f"it doesn't begin with {' or '.join(f'{s}://' for s in schemes)}")
+        return url
+
+    return check
+
+
+Split = BeforeValidator(_split)
+"""Reads a comma-separated text."""
+Upper = BeforeValidator(_upper)
+"""Takes any case."""
+
+Origin = Annotated[str, StringConstraints(to_lower=True, pattern=_ORIGIN)]
+Rate = Annotated[
+    str, StringConstraints(to_lower=True, pattern=r"(?i)^[1-9][0-9]{0,8}/(second|minute|hour)$")
+]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+FernetKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
+PlainKey = Annotated[SecretStr, AfterValidator(plain_key)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_begins_with("postgresql", "postgres"))]
+RedisUrl = Annotated[SecretStr, AfterValidator(_begins_with("redis", "rediss", "unix"))]
+
+
+def misspelt(env_file: Path | None, known: set[str]) -> list[str]:
+    """Return a line for each name in the file that is nearly a known one; others aren't ours."""
+    if env_file is None or not env_file.is_file():
+        return []
+    return [
+        f"{name}: {env_file} has this unknown name; did you mean {near[0]}?"
+        for name in dotenv_values(env_file)
+        if name.upper() not in known
+        and (near := get_close_matches(name.upper(), known, n=1, cutoff=0.8))
+    ]

@@ -1,0 +1,299 @@
+"""Every setting of the service: its variable, default, unit and rules. It imports nothing of ours.
+
+The sentence below a field says what its variable takes; messages, .env.example and the README's
+table are made of it.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from setting_types import (
+    DISCORD_ORIGINS,
+    MAKE_ENCRYPTION_KEY,
+    FernetKey,
+    Network,
+    Origin,
+    PlainKey,
+    PostgresUrl,
+    Rate,
+    RedisUrl,
+    Split,
+    Upper,
+    misspelt,
+    plain_key,
+)
+
+ROOT_DATA_DIR = Path("/var/lib/discord-task-scheduler")
+MIN_PRODUCTION_KEY_CHARS = 24
+
+_SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS", "REDIS_URL"})
+_EXAMPLE = re.compile(r"change.?me|example|placeholder|your.?(api.?)?key|[<>]", re.IGNORECASE)
+
+
+class SettingsError(Exception):
+    """The service can't start with these settings; the message has one line for each problem."""
+
+
+class Environment(StrEnum):
+    """How careful to be: production makes no keys by itself and takes no weak ones."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Role(StrEnum):
+    """A part that a process can play."""
+
+    API = "api"
+    SCHEDULER = "scheduler"
+    WORKER = "worker"
+
+
+class LogLevel(StrEnum):
+    """The least severe level that is logged."""
+
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+
+
+class LogFormat(StrEnum):
+    """Logs for people, or for machines."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class KeyRole(StrEnum):
+    """What an API key permits: everything, or reading only."""
+
+    ADMIN = "admin"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key of the API; `name` stands for it in logs and audit rows."""
+
+    name: str
+    key: SecretStr
+    role: KeyRole
+
+
+def _named_key(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    name, _, rest = value.partition(":")
+    key, _, role = rest.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,50}", name) or role not in list(KeyRole):
+        raise ValueError("an entry isn't name:key:admin or name:key:read")
+    return ApiKey(name=name, key=plain_key(SecretStr(key)), role=KeyRole(role))
+
+
+def _data_dir() -> Path:
+    as_root = sys.platform != "win32" and os.geteuid() == 0
+    return ROOT_DATA_DIR if as_root else Path("./data")
+
+
+def _log_format(earlier: dict[str, Any]) -> LogFormat:
+    production = earlier.get("environment") is Environment.PRODUCTION
+    return LogFormat.JSON if production else LogFormat.CONSOLE
+
+
+NamedKey = Annotated[ApiKey, BeforeValidator(_named_key)]
+
+
+class Settings(BaseSettings):
+    """The settings, checked; made once by `load_settings` and passed down."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=str.upper,
+        use_attribute_docstrings=True,
+        env_ignore_empty=True,
+        enable_decoding=False,
+        hide_input_in_errors=True,
+    )
+
+    environment: Environment = Environment.DEVELOPMENT
+    """`development` or `production`, which takes no weak key and https only."""
+    host: str = "127.0.0.1"
+    """The address to listen on; 0.0.0.0 is every one."""
+    port: int = Field(3005, ge=0, le=65535)
+    """The port to listen on, 0 to 65535; 0 is any free one."""
+    root_path: str = Field("", pattern=r"^(/[^/?#\s]+)*$")
+    """The path under which a proxy shows the service, such as /api/task-scheduler."""
+    roles: Annotated[frozenset[Role], Split] = Field(frozenset(Role), min_length=1)
+    """What this process does: any of `api`, `scheduler` and `worker`, comma-separated."""
+
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(default_factory=_data_dir)
+    """For the embedded PostgreSQL and made keys; root: /var/lib/discord-task-scheduler."""
+    database_url: PostgresUrl | None = None
+    """A PostgreSQL 15 or newer, postgresql://user:password@host/name; unset: an embedded one."""
+    db_pool_size: int = Field(10, ge=1, le=1000)
+    """The most database connections of one process's pool, 1 to 1000."""
+    db_pool_timeout_seconds: int = Field(20, ge=1, le=300, alias="DB_POOL_TIMEOUT")
+    """How long to wait for one of them, 1 to 300 seconds."""
+    redis_url: RedisUrl | None = None
+    """A Redis for the cache and the API's rate limits, redis://host:6379/0; unset: in memory."""
+
+    encryption_keys: Annotated[tuple[FernetKey, ...], Split] = ()
+    """Fernet keys for stored webhook URLs, comma-separated: the first encrypts, all decrypt."""
+    api_key: PlainKey | None = None
+    """The API's one admin key; in production at least 24 characters."""
+    api_keys: Annotated[tuple[NamedKey, ...], Split] = ()
+    """More keys of the API, as name:key:admin or name:key:read, comma-separated."""
+    allowed_origins: Annotated[tuple[Origin, ...], Split] = ()
+    """Origins of browser pages that may call the API, such as https://admin.example.org."""
+    trusted_proxies: Annotated[tuple[Network, ...], Split] = ()
+    """Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."""
+    rate_limit: Rate = "100/minute"
+    """How many requests a key may make, a number per second, minute or hour."""
+    failed_key_limit: Rate = "10/minute"
+    """How many wrong keys an address may try, a number per second, minute or hour."""
+    max_body_bytes: int = Field(1_048_576, ge=1_024, le=104_857_600)
+    """The longest request body, 1024 to 104857600 bytes."""
+    graphiql: bool = True
+    """Whether GET /graphql shows GraphiQL to browsers, on or off."""
+    introspection: bool = True
+    """Whether the API answers introspection to those with a key, on or off."""
+    security_contact: str | None = Field(None, pattern=r"^(mailto:|https://|tel:)\S+$")
+    """Where to report a vulnerability, for security.txt: a mailto:, https: or tel: address."""
+    security_expires: AwareDatetime | None = None
+    """Until when security.txt is valid, such as 2030-01-01T00:00:00Z."""
+
+    discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
+    """Origins that a webhook URL may have, comma-separated; in production https:// only."""
+    global_rate: Rate = "50/second"
+    """How many requests GLOBAL_RATE_ORIGINS get together, a number per second, minute or hour."""
+    global_rate_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
+    """Origins that share GLOBAL_RATE, comma-separated; others have none."""
+    worker_concurrency: int = Field(100, ge=1, le=10_000)
+    """The most webhook requests that this process has open at once, 1 to 10000."""
+    min_interval_seconds: int = Field(1, ge=1, le=86_400)
+    """The shortest interval of a schedule, 1 to 86400 seconds."""
+    run_deadline_seconds: int = Field(3_600, ge=1, le=604_800)
+    """How long a run may wait and retry before it fails, 1 to 604800 seconds."""
+    fire_all_limit: int = Field(100, ge=1, le=10_000)
+    """The most missed ticks that FIRE_ALL makes up for, 1 to 10000."""
+    shutdown_seconds: int = Field(20, ge=0, le=3_600)
+    """How long open requests may take to finish on shutdown, 0 to 3600 seconds."""
+
+    log_level: Annotated[LogLevel, Upper] = LogLevel.INFO
+    """The least severe level that is logged: DEBUG, INFO, WARNING or ERROR."""
+    log_format: LogFormat = Field(default_factory=_log_format)
+    """`console` or `json`; unset: json in production."""
+    log_retention_days: int = Field(30, ge=1, le=36_500)
+    """How long task logs are kept, 1 to 36500 days."""
+
+    @property
+    def access_keys(self) -> tuple[ApiKey, ...]:
+        """All keys of the API: API_KEY, called `default`, and API_KEYS."""
+        if self.api_key is None:
+            return self.api_keys
+        return (ApiKey(name="default", key=self.api_key, role=KeyRole.ADMIN), *self.api_keys)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment as `load_settings` passes it, then the file."""
+        return init_settings, dotenv_settings
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        problems = [*_general_problems(self)]
+        if self.environment is Environment.PRODUCTION:
+            problems += _production_problems(self)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+
+def load_settings(
+    env: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")
+) -> Settings:
+    """Read the settings from `env` (default: the process's environment), then from `env_file`.
+
+    An empty value counts as unset. Raises: SettingsError, with every problem that was found.
+    """
+    given = os.environ if env is None else env
+    known = {str(field.alias) for field in Settings.model_fields.values()}
+    problems = misspelt(env_file, known)
+    values: dict[str, Any] = {name: given[name] for name in known if given.get(name)}
+    try:
+        settings = Settings(_env_file=env_file, **values)
+    except ValidationError as error:
+        problems += [line for detail in error.errors() for line in _lines(detail)]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def _general_problems(settings: Settings) -> Iterator[str]:
+    keys = settings.access_keys
+    if len({key.name for key in keys}) < len(keys):
+        yield "API_KEYS: two have one name (API_KEY is called default); takes different names"
+    if len({key.key.get_secret_value() for key in keys}) < len(keys):
+        yield "API_KEYS: two are the same key; takes different keys"
+    if settings.database_url and not settings.encryption_keys:
+        yield f"ENCRYPTION_KEYS: got nothing; DATABASE_URL needs them: {MAKE_ENCRYPTION_KEY}"
+    if (settings.security_contact is None) is not (settings.security_expires is None):
+        yield "SECURITY_EXPIRES: security.txt takes both SECURITY_CONTACT and SECURITY_EXPIRES"
+
+
+def _production_problems(settings: Settings) -> Iterator[str]:
+    if not settings.access_keys:
+        yield "API_KEY: got nothing; production takes a key here or in API_KEYS"
+    if not settings.encryption_keys and not settings.database_url:
+        yield f"ENCRYPTION_KEYS: got nothing; production needs them: {MAKE_ENCRYPTION_KEY}"
+    for access in settings.access_keys:
+        secret = access.key.get_secret_value()
+        if len(secret) < MIN_PRODUCTION_KEY_CHARS or _EXAMPLE.search(secret):
+            yield (
+                f"API_KEY or API_KEYS: the key called {access.name} is short or an example's; "
+                f"production takes at least {MIN_PRODUCTION_KEY_CHARS} random characters"
+            )
+    for origin in settings.discord_origins:
+        if not origin.startswith("https://"):
+            yield f"DISCORD_ORIGINS: got {origin!r}; production takes https:// only"
+
+
+def _lines(detail: ErrorDetails) -> list[str]:
+    """Return one problem as what the variable got, unless it is a secret, and what it takes."""
+    reason = str(detail["ctx"]["error"]) if detail["type"] == "value_error" else ""
+    if not detail["loc"]:
+        return reason.splitlines()
+    if detail["type"] == "default_factory_not_called":  # only because another setting is wrong
+        return []
+    name = str(detail["loc"][0])
+    takes = next(
+        field.description for field in Settings.model_fields.values() if field.alias == name
+    )
+    got = "a secret" if name in _SECRETS else repr(detail["input"])
+    return [f"{name}: got {got}{reason and f' ({reason})'}; takes: {takes}"]

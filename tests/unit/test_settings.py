@@ -1,0 +1,350 @@
+"""Settings come from the environment and a file, are checked together, and never show a secret."""
+
+import os
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from scripts.describe_settings import default_text, env_example, table
+from settings import (
+    Environment,
+    KeyRole,
+    LogFormat,
+    LogLevel,
+    Role,
+    Settings,
+    SettingsError,
+    load_settings,
+)
+
+KEY = urlsafe_b64encode(b"1" * 32).decode()
+OTHER_KEY = urlsafe_b64encode(b"2" * 32).decode()
+SAFE = "kJ3vQ9xT7mZ2pL5wR8nB4cF6"
+PRODUCTION = {"ENVIRONMENT": "production", "ENCRYPTION_KEYS": KEY, "API_KEY": SAFE}
+
+# design.md's list, as one would write it in .env.
+DEFAULTS = {
+    "ENVIRONMENT": "development",
+    "HOST": "127.0.0.1",
+    "PORT": "3005",
+    "ROOT_PATH": "",
+    "ROLES": "api,scheduler,worker",
+    "DATA_DIR": "./data",
+    "DATABASE_URL": "",
+    "DB_POOL_SIZE": "10",
+    "DB_POOL_TIMEOUT": "20",
+    "REDIS_URL": "",
+    "ENCRYPTION_KEYS": "",
+    "API_KEY": "",
+    "API_KEYS": "",
+    "ALLOWED_ORIGINS": "",
+    "TRUSTED_PROXIES": "",
+    "RATE_LIMIT": "100/minute",
+    "FAILED_KEY_LIMIT": "10/minute",
+    "MAX_BODY_BYTES": "1048576",
+    "GRAPHIQL": "on",
+    "INTROSPECTION": "on",
+    "SECURITY_CONTACT": "",
+    "SECURITY_EXPIRES": "",
+    "DISCORD_ORIGINS": (
+        "https://discord.com,https://discordapp.com,"
+        "https://ptb.discord.com,https://canary.discord.com"
+    ),
+    "GLOBAL_RATE": "50/second",
+    "GLOBAL_RATE_ORIGINS": (
+        "https://discord.com,https://discordapp.com,"
+        "https://ptb.discord.com,https://canary.discord.com"
+    ),
+    "WORKER_CONCURRENCY": "100",
+    "MIN_INTERVAL_SECONDS": "1",
+    "RUN_DEADLINE_SECONDS": "3600",
+    "FIRE_ALL_LIMIT": "100",
+    "SHUTDOWN_SECONDS": "20",
+    "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": "console",
+    "LOG_RETENTION_DAYS": "30",
+}
+
+
+def load(**env: str) -> Settings:
+    return load_settings(env, env_file=None)
+
+
+def problems(**env: str) -> list[str]:
+    """Return the lines of the message that these settings are refused with."""
+    with pytest.raises(SettingsError) as refused:
+        load(**env)
+    return str(refused.value).splitlines()
+
+
+def test_every_setting_has_its_documented_name_and_default() -> None:
+    fields = Settings.model_fields.values()
+
+    assert {field.alias: default_text(field) for field in fields} == DEFAULTS
+
+
+def test_writing_all_defaults_out_changes_nothing() -> None:
+    written = load(**DEFAULTS | {"DATA_DIR": str(load().data_dir)})
+
+    assert written == load()
+
+
+def test_env_example_lists_every_setting_with_its_default() -> None:
+    lines = Path(".env.example").read_text()
+
+    assert lines == env_example()
+    assert all(f"\n#{name}={default}\n" in lines for name, default in DEFAULTS.items())
+
+
+def test_table_has_a_row_for_every_setting() -> None:
+    rows = table().splitlines()[2:]
+
+    assert [row.split("`")[1] for row in rows] == list(DEFAULTS)
+
+
+def test_every_setting_says_in_one_sentence_what_it_takes() -> None:
+    sentences = [field.description or "" for field in Settings.model_fields.values()]
+
+    assert all(text.endswith(".") and "\n" not in text for text in sentences)
+
+
+def test_data_dir_is_in_the_checkout_unless_root_runs_the_service() -> None:
+    expected = "/var/lib/discord-task-scheduler" if os.geteuid() == 0 else "data"
+
+    assert load().data_dir == Path(expected)
+    assert load(DATA_DIR="./trial").data_dir == Path("trial")
+    assert load(DATA_DIR="~/kept").data_dir == Path.home() / "kept"
+
+
+def test_values_are_read_as_what_they_mean() -> None:
+    settings = load(
+        ROLES="scheduler, worker",
+        ENVIRONMENT="development",
+        GRAPHIQL="off",
+        LOG_LEVEL="warning",
+        DISCORD_ORIGINS="https://Discord.com,http://127.0.0.1:9100",
+        TRUSTED_PROXIES="10.0.0.0/8,127.0.0.1",
+        GLOBAL_RATE="5/Second",
+        DB_POOL_TIMEOUT="3",
+        SECURITY_CONTACT="mailto:security@example.org",
+        SECURITY_EXPIRES="2030-01-01T00:00:00Z",
+    )
+
+    assert settings.roles == {Role.SCHEDULER, Role.WORKER}
+    assert settings.environment is Environment.DEVELOPMENT
+    assert settings.graphiql is False
+    assert settings.log_level is LogLevel.WARNING
+    assert settings.discord_origins == ("https://discord.com", "http://127.0.0.1:9100")
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.0/8", "127.0.0.1/32"]
+    assert settings.global_rate == "5/second"
+    assert settings.db_pool_timeout_seconds == 3
+    assert settings.security_expires is not None
+    assert settings.security_expires.isoformat() == "2030-01-01T00:00:00+00:00"
+
+
+def test_api_keys_have_a_name_and_a_role() -> None:
+    settings = load(API_KEY="first", API_KEYS="ci:second:read,ops:third:admin")
+
+    keys = [(k.name, k.key.get_secret_value(), k.role) for k in settings.access_keys]
+
+    assert keys == [
+        ("default", "first", KeyRole.ADMIN),
+        ("ci", "second", KeyRole.READ),
+        ("ops", "third", KeyRole.ADMIN),
+    ]
+
+
+def test_without_api_key_only_the_named_keys_count() -> None:
+    assert [key.name for key in load(API_KEYS="ci:second:read").access_keys] == ["ci"]
+    assert load().access_keys == ()
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load().port = 1  # type: ignore[misc] # what must not work
+
+
+def test_logs_are_json_in_production_unless_told_otherwise() -> None:
+    assert load().log_format is LogFormat.CONSOLE
+    assert load(**PRODUCTION).log_format is LogFormat.JSON
+    assert load(**PRODUCTION, LOG_FORMAT="console").log_format is LogFormat.CONSOLE
+
+
+@pytest.mark.parametrize(
+    ("name", "lowest", "highest"),
+    [
+        ("PORT", 0, 65535),
+        ("DB_POOL_SIZE", 1, 1000),
+        ("DB_POOL_TIMEOUT", 1, 300),
+        ("MAX_BODY_BYTES", 1024, 104857600),
+        ("WORKER_CONCURRENCY", 1, 10000),
+        ("MIN_INTERVAL_SECONDS", 1, 86400),
+        ("RUN_DEADLINE_SECONDS", 1, 604800),
+        ("FIRE_ALL_LIMIT", 1, 10000),
+        ("SHUTDOWN_SECONDS", 0, 3600),
+        ("LOG_RETENTION_DAYS", 1, 36500),
+    ],
+)
+def test_numbers_have_a_range_that_their_sentence_states(
+    name: str, lowest: int, highest: int
+) -> None:
+    load(**{name: str(lowest)})
+    load(**{name: str(highest)})
+
+    for outside in (lowest - 1, highest + 1, "many", "1.5"):
+        [line] = problems(**{name: str(outside)})
+        assert line.startswith(f"{name}: got '{outside}'; takes: ")
+        assert f"{lowest} to {highest}" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ENVIRONMENT", "staging"),
+        ("ROLES", "worcker"),
+        ("ROOT_PATH", "no-slash"),
+        ("ROOT_PATH", "/ends/with/"),
+        ("GLOBAL_RATE", "50"),
+        ("GLOBAL_RATE", "0/second"),
+        ("RATE_LIMIT", "5/day"),
+        ("DISCORD_ORIGINS", "https://discord.com/"),
+        ("DISCORD_ORIGINS", "https://discord.com/api"),
+        ("DISCORD_ORIGINS", "discord.com"),
+        ("DISCORD_ORIGINS", "ftp://discord.com"),
+        ("DISCORD_ORIGINS", "https://user@discord.com"),
+        ("ALLOWED_ORIGINS", "*"),
+        ("TRUSTED_PROXIES", "proxy.local"),
+        ("GRAPHIQL", "perhaps"),
+        ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
+        ("SECURITY_CONTACT", "me"),
+        ("SECURITY_EXPIRES", "2030-01-01T00:00:00"),
+    ],
+)
+def test_wrong_value_is_named_with_what_it_got_and_takes(name: str, value: str) -> None:
+    [line] = problems(**{name: value})
+
+    assert line.startswith(f"{name}: got '{value}'")
+    assert "; takes: " in line
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    lines = problems(PORT="x", ROLES="api,wroker", LOG_LEVEL="loud")
+
+    assert [line.split(":")[0] for line in lines] == ["PORT", "ROLES", "LOG_LEVEL"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("API_KEY", "hush hush"),
+        ("API_KEYS", "ci:hush"),
+        ("API_KEYS", "ci:hush:owner"),
+        ("API_KEYS", "c i:hush:read"),
+        ("API_KEYS", "ci:hu:sh:read"),
+        ("ENCRYPTION_KEYS", "hush"),
+        ("ENCRYPTION_KEYS", f"{KEY},hush"),
+        ("DATABASE_URL", "mysql://user:hush@host/name"),
+        ("DATABASE_URL", "postgresql://user:hush@host:port/name"),
+        ("DATABASE_URL", "postgresql://user:hush@[host/name"),
+        ("DATABASE_URL", "hush"),
+        ("REDIS_URL", "https://:hush@host"),
+    ],
+)
+def test_wrong_secret_is_named_but_not_shown(name: str, value: str) -> None:
+    [line] = problems(**{name: value})
+
+    assert line.startswith(f"{name}: got a secret (")
+    assert "hush" not in line
+
+
+def test_refusal_does_not_carry_the_secret_in_its_cause() -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(DATABASE_URL="mysql://user:hush@host/name")
+
+    assert refused.value.__cause__ is None
+    assert refused.value.__context__ is None
+
+
+def test_secrets_are_not_in_the_repr() -> None:
+    settings = load(
+        API_KEY="hush",
+        API_KEYS="ci:hush2:read",
+        ENCRYPTION_KEYS=KEY,
+        DATABASE_URL="postgresql://user:hush@host/name",
+        REDIS_URL="redis://:hush@host",
+    )
+
+    assert "hush" not in repr(settings)
+    assert KEY not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("env", "sentence"),
+    [
+        ({"API_KEY": "one", "API_KEYS": "a:one:read"}, "the same key"),
+        ({"API_KEYS": "a:one:read,a:two:read"}, "one name"),
+        ({"API_KEY": "one", "API_KEYS": "default:two:read"}, "one name"),
+        ({"DATABASE_URL": "postgresql://host/name"}, "ENCRYPTION_KEYS: got nothing"),
+        ({"SECURITY_CONTACT": "mailto:a@example.org"}, "SECURITY_EXPIRES"),
+        ({"SECURITY_EXPIRES": "2030-01-01T00:00:00Z"}, "SECURITY_CONTACT"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    env: dict[str, str], sentence: str
+) -> None:
+    [line] = problems(**env)
+
+    assert sentence in line
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_database_url_with_encryption_keys_is_taken(scheme: str) -> None:
+    settings = load(
+        DATABASE_URL=f"{scheme}://user@host/name", ENCRYPTION_KEYS=f"{KEY}, {OTHER_KEY}"
+    )
+
+    assert settings.database_url is not None
+    assert settings.database_url.get_secret_value() == f"{scheme}://user@host/name"
+    assert [key.get_secret_value() for key in settings.encryption_keys] == [KEY, OTHER_KEY]
+
+
+def test_production_needs_a_key_and_encryption() -> None:
+    lines = problems(ENVIRONMENT="production")
+
+    assert [line.split(":")[0] for line in lines] == ["API_KEY", "ENCRYPTION_KEYS"]
+
+
+def test_production_takes_strong_keys_under_either_name() -> None:
+    named = {"ENVIRONMENT": "production", "ENCRYPTION_KEYS": KEY, "API_KEYS": f"ci:{SAFE}:admin"}
+
+    assert load(**PRODUCTION).environment is Environment.PRODUCTION
+    assert load(**named).api_key is None
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        SAFE[:23],
+        "change-me-change-me-change-me",
+        "this-is-an-example-of-a-key",
+        "your-api-key-0000000000000",
+    ],
+)
+def test_production_refuses_short_and_example_keys(key: str) -> None:
+    [line] = problems(**PRODUCTION | {"API_KEY": key})
+    [named] = problems(**PRODUCTION, API_KEYS=f"ci:{key}:read")
+
+    assert "the key called default" in line
+    assert "the key called ci" in named
+    assert key not in line + named
+
+
+def test_production_sends_to_https_only() -> None:
+    origins = "https://discord.com,http://127.0.0.1:9100"
+
+    [line] = problems(**PRODUCTION, DISCORD_ORIGINS=origins)
+
+    assert line == "DISCORD_ORIGINS: got 'http://127.0.0.1:9100'; production takes https:// only"
