@@ -1,0 +1,280 @@
+"""The service's entry point: `python main.py serve | worker | migrate | check`."""
+
+import argparse
+import asyncio
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import structlog
+import uvicorn
+import uvloop
+from cryptography.fernet import Fernet
+from pydantic import SecretStr
+from starlette.applications import Starlette
+
+from engine.cipher import WebhookCipher, check_canary
+from engine.claims import Budget
+from engine.discord import budget_origin
+from engine.engine import Engine, EngineOptions
+from engine.errors import EngineError
+from engine.limits import parse_rate
+from engine.logs import configure_logging
+from engine.service import TaskService
+from engine.statistics import Statistics
+from engine.validation import TaskRules
+from models.database import Database
+from models.embedded import EmbeddedPostgres
+from models.errors import StorageError
+from models.migrate import migrate, pending_migrations
+from schema.keys import KeyRing
+from settings import ApiKey, KeyRole, LogFormat, Role, Settings, SettingsError, load_settings
+from web.app import create_app
+
+COMMANDS = {
+    "serve": "run the parts named in ROLES: the API, the scheduler, the worker",
+    "worker": "run the scheduler and the worker, without the API",
+    "migrate": "bring the database's tables to this version, and end",
+    "check": "check the settings and the connections, say what is wrong, and end",
+}
+# Kept-alive connections are let go this long after the last answer.
+HTTP_GOODBYE_SECONDS = 3
+
+log = structlog.get_logger("main")
+
+
+def main() -> int:
+    """Run the command line; return 0, 2 for wrong settings or 1 for anything else in the way."""
+    parser = argparse.ArgumentParser(
+        description="Posts Discord webhooks on cron schedules, managed through GraphQL.",
+        epilog="Settings come from the environment and from .env; .env.example lists them all.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, explanation in COMMANDS.items():
+        commands.add_parser(name, help=explanation, description=f"{name}: {explanation}.")
+    command = parser.parse_args().command
+    try:
+        settings = load_settings()
+        if command == "worker":
+            settings = settings.model_copy(
+                update={"roles": frozenset({Role.SCHEDULER, Role.WORKER})}
+            )
+        configure_logging(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
+        run = {"migrate": _migrate, "check": _check}.get(command, _serve)
+        return uvloop.run(run(settings))
+    except SettingsError as error:
+        print(f"The settings are wrong:\n{error}", file=sys.stderr)
+        return 2
+    except (StorageError, EngineError, OSError) as error:
+        print(f"The service can't start: {error}", file=sys.stderr)
+        return 1
+
+
+async def _migrate(settings: Settings) -> int:
+    async with _database_url(settings) as (url, _):
+        applied = await migrate(url)
+    print(f"Applied: {', '.join(applied)}" if applied else "The database is up to date.")
+    return 0
+
+
+async def _check(settings: Settings) -> int:
+    print("ok    settings")
+    async with _database_url(settings) as (url, _):
+        pending = await pending_migrations(url)
+        print("ok    database")
+        if pending:
+            print(f"wait  migrations: {len(pending)} to apply; the next start or `migrate` does")
+            return 0
+        print("ok    migrations")
+        database = await Database.connect(url)
+        try:
+            await check_canary(database, _cipher(settings))
+        finally:
+            await database.close()
+        print("ok    encryption keys")
+    return 0
+
+
+async def _serve(settings: Settings) -> int:
+    with _listening_socket(settings) as listener:
+        async with _database_url(settings) as (url, revive):
+            await migrate(url)
+            database = await Database.connect(
+                url,
+                pool_size=settings.db_pool_size,
+                pool_timeout_seconds=settings.db_pool_timeout_seconds,
+            )
+            try:
+                await _run(settings, database, listener, revive)
+            finally:
+                await database.close()
+    log.info("stopped")
+    return 0
+
+
+async def _run(
+    settings: Settings,
+    database: Database,
+    listener: socket.socket,
+    revive: Callable[[], Awaitable[None]] | None,
+) -> None:
+    """Run the engine and the HTTP server until a signal; then drain, HTTP and engine at once."""
+    cipher = _cipher(settings)
+    await check_canary(database, cipher)
+    engine = Engine(database, cipher, _engine_options(settings), revive=revive)
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A second signal changes nothing: what is open is finished.
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    server = _http_server(_app(settings, database, cipher, engine))
+    await engine.start()
+    try:
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        _announce(settings, listener)
+        waiting = asyncio.create_task(stopping.wait())
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        log.info("stopping", in_flight_seconds=settings.shutdown_seconds)
+        server.should_exit = True
+    finally:
+        await engine.stop()
+    await serving
+
+
+def _app(
+    settings: Settings, database: Database, cipher: WebhookCipher, engine: Engine
+) -> Starlette:
+    service = TaskService(
+        cipher,
+        TaskRules(
+            origins=settings.discord_origins, min_interval_seconds=settings.min_interval_seconds
+        ),
+        run_deadline_seconds=settings.run_deadline_seconds,
+        applied=engine.applied,
+        reloaded=engine.reloaded,
+        queued=engine.queued,
+    )
+    return create_app(
+        settings,
+        keys=KeyRing(_access_keys(settings)),
+        database=database,
+        tasks=service,
+        engine=engine,
+        statistics=Statistics(database),
+    )
+
+
+def _engine_options(settings: Settings) -> EngineOptions:
+    origins = {budget_origin(origin) for origin in settings.global_rate_origins}
+    return EngineOptions(
+        roles=frozenset(role.value for role in settings.roles),
+        origins=settings.discord_origins,
+        budget=Budget(origins=tuple(sorted(origins)), rate=parse_rate(settings.global_rate)),
+        worker_concurrency=settings.worker_concurrency,
+        run_deadline_seconds=settings.run_deadline_seconds,
+        fire_all_limit=settings.fire_all_limit,
+        log_retention_days=settings.log_retention_days,
+        shutdown_seconds=settings.shutdown_seconds,
+    )
+
+
+def _http_server(app: Starlette) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=HTTP_GOODBYE_SECONDS,
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: a second signal would cut the drain."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to `_run`."""
+        yield
+
+
+def _listening_socket(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        place = f"HOST={settings.host} PORT={settings.port}"
+        raise OSError(f"can't listen on {place}: {error.strerror}") from None
+
+
+@asynccontextmanager
+async def _database_url(
+    settings: Settings,
+) -> AsyncIterator[tuple[str, Callable[[], Awaitable[None]] | None]]:
+    """Yield the database's URL and, for the embedded server, what starts it again if it died."""
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value(), None
+        return
+    embedded = EmbeddedPostgres(settings.data_dir)
+
+    async def revive() -> None:
+        if await asyncio.to_thread(embedded.ensure_running):
+            log.warning("embedded_database_restarted")
+
+    url = await asyncio.to_thread(embedded.start)
+    try:
+        yield url, revive
+    finally:
+        await asyncio.to_thread(embedded.stop)
+
+
+def _cipher(settings: Settings) -> WebhookCipher:
+    keys = [key.get_secret_value() for key in settings.encryption_keys]
+    if not keys:
+        made, _ = _kept_secret(settings, "encryption_key", Fernet.generate_key().decode)
+        keys = [made]
+    return WebhookCipher(keys)
+
+
+def _access_keys(settings: Settings) -> tuple[ApiKey, ...]:
+    """Return the configured keys; in development without any, one that is made and kept."""
+    if settings.access_keys:
+        return settings.access_keys
+    key, is_new = _kept_secret(settings, "api_key", partial(secrets.token_urlsafe, 32))
+    if is_new:
+        path = settings.data_dir / "api_key"
+        print(f"Your API key, made now and kept in {path}: {key}", flush=True)
+    return (ApiKey(name="default", key=SecretStr(key), role=KeyRole.ADMIN),)
+
+
+def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> tuple[str, bool]:
+    """Return the secret kept in DATA_DIR, and whether it was made just now."""
+    path: Path = settings.data_dir / name
+    with suppress(FileNotFoundError):
+        return path.read_text().strip(), False
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    secret = make()
+    path.write_text(f"{secret}\n")
+    return secret, True
+
+
+def _announce(settings: Settings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    roles = ",".join(sorted(settings.roles))
+    where = "DATABASE_URL" if settings.database_url else f"embedded in {settings.data_dir}"
+    log.info("started", roles=roles, address=f"{shown}:{port}", database=where)
+    if Role.API in settings.roles:
+        print(f"GraphiQL: http://{shown}:{port}/graphql", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""What a promised API has and ours has not, or has otherwise."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLEnumType,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLNamedType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    Undefined,
+    is_introspection_type,
+    is_specified_scalar_type,
+)
+
+COMES_LATER: Final = frozenset(
+    {
+        "AuditAction",
+        "AuditFilter",
+        "AuditLog",
+        "AuditLogPage",
+        "LogFeed",
+        "Query.auditLogs",
+        "Query.logFeed",
+        "Subscription",
+    }
+)
+"""What a later version adds: types, and fields as Type.field; their parts come with them."""
+
+
+def differences(promised: GraphQLSchema, ours: GraphQLSchema) -> list[str]:
+    """Return one line for everything promised that ours lacks, or has with another meaning.
+
+    Ours may have more: types, fields, and arguments or input fields that may be left out.
+    """
+    wanted = {name: what for name, what in _parts(promised) if not _comes_later(name)}
+    found = dict(_parts(ours))
+    lacking = [
+        f"{name}: {found.get(name, 'nothing')} instead of {what}"
+        for name, what in wanted.items()
+        if found.get(name) != what
+    ]
+    unexpected = [
+        f"{name}: {what}, which was not promised"
+        for name, what in found.items()
+        if name not in wanted and _owner(name) in wanted and _must_be_known(what)
+    ]
+    return sorted(lacking + unexpected)
+
+
+def _parts(schema: GraphQLSchema) -> Iterator[tuple[str, str]]:
+    """Yield the names of all parts and what they are: ("Task.logs(page)", "argument Int! = 1")."""
+    for type_ in schema.type_map.values():
+        if not is_introspection_type(type_) and not is_specified_scalar_type(type_):
+            yield type_.name, type(type_).__name__
+            yield from _parts_of(type_)
+
+
+def _parts_of(type_: GraphQLNamedType) -> Iterator[tuple[str, str]]:
+    match type_:
+        case GraphQLObjectType():
+            for name, field in type_.fields.items():
+                yield f"{type_.name}.{name}", f"field {field.type}"
+                for argument, value in field.args.items():
+                    yield f"{type_.name}.{name}({argument})", f"argument {_value(value)}"
+        case GraphQLInputObjectType():
+            for name, input_field in type_.fields.items():
+                yield f"{type_.name}.{name}", f"input {_value(input_field)}"
+        case GraphQLEnumType():
+            for name in type_.values:
+                yield f"{type_.name}.{name}", "value"
+
+
+def _value(value: GraphQLArgument | GraphQLInputField) -> str:
+    default = "" if value.default_value is Undefined else f" = {value.default_value!r}"
+    return f"{value.type}{default}"
+
+
+def _must_be_known(what: str) -> bool:
+    """Return whether a client would be wrong without this: a value, or what has to be given."""
+    return what == "value" or (what.startswith(("argument", "input")) and what.endswith("!"))
+
+
+def _owner(name: str) -> str:
+    """Return the field of an argument, or the type of a field."""
+    field, is_argument, _ = name.partition("(")
+    return field if is_argument else name.partition(".")[0]
+
+
+def _comes_later(name: str) -> bool:
+    field = name.partition("(")[0]
+    return field in COMES_LATER or field.partition(".")[0] in COMES_LATER

@@ -1,0 +1,144 @@
+"""Errors as the API shows them: a stable code, every field with its path, nothing of the inside."""
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import structlog
+from graphql import GraphQLError
+from strawberry.utils.str_converters import to_camel_case
+
+from engine.errors import Conflict, FieldError, InvalidInput, NotFound
+from models.database import is_unavailable
+
+MAX_FIELD_ERRORS: Final = 100
+MAX_TOLD: Final = 3
+"""How many field errors the message itself tells."""
+
+UNAVAILABLE: Final = "The database can't be reached at the moment; nothing was changed."
+UNEXPECTED: Final = "Something went wrong inside; the server's log has it under this requestId."
+
+# graphql-core's sentence about a variable; the path is .name for keys and [0] for list positions.
+_VARIABLE: Final = re.compile(
+    r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: (.*)", re.DOTALL
+)
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
+
+log = structlog.get_logger(__name__)
+
+
+class ErrorCode(StrEnum):
+    """What kind of error it is, for clients to decide by."""
+
+    UNAUTHENTICATED = "UNAUTHENTICATED"
+    FORBIDDEN = "FORBIDDEN"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    NOT_FOUND = "NOT_FOUND"
+    CONFLICT = "CONFLICT"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
+def api_error(
+    code: ErrorCode,
+    message: str,
+    *,
+    fields: Sequence[FieldError] = (),
+    at: GraphQLError | None = None,
+    request_id: str | None = None,
+) -> GraphQLError:
+    """Return an error with its code, at the place in the operation where `at` happened.
+
+    BAD_USER_INPUT and CONFLICT tell `fields`; `request_id` is told when it is given.
+    """
+    extensions: dict[str, object] = {"code": code.value}
+    if code in {ErrorCode.BAD_USER_INPUT, ErrorCode.CONFLICT}:
+        extensions["fieldErrors"] = [
+            {"path": list(field.path), "message": field.message}
+            for field in fields[:MAX_FIELD_ERRORS]
+        ]
+    if request_id is not None:
+        extensions["requestId"] = request_id
+    if at is None:
+        return GraphQLError(message, extensions=extensions)
+    return GraphQLError(message, at.nodes, at.source, at.positions, at.path, extensions=extensions)
+
+
+def bad_arguments(errors: Iterable[FieldError]) -> GraphQLError:
+    """Return the error for wrong arguments of a field; their paths begin with Python's names."""
+    fields = [_named(error) for error in errors]
+    return api_error(ErrorCode.BAD_USER_INPUT, _summary(fields), fields=fields)
+
+
+def not_found(message: str) -> GraphQLError:
+    """Return the error for something that is not there, or no longer."""
+    return api_error(ErrorCode.NOT_FOUND, message)
+
+
+def presented(errors: Iterable[GraphQLError], request_id: str | None) -> list[GraphQLError]:
+    """Return the errors as clients may see them, and log once each cause that nobody expected."""
+    logged: set[int] = set()
+    return [_presented(error, request_id, logged) for error in errors]
+
+
+def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) -> GraphQLError:
+    if error.extensions and "code" in error.extensions:
+        return error
+    cause = error.original_error
+    match cause:
+        case None | GraphQLError():
+            fields = _variable_fields(error.message)
+            return api_error(ErrorCode.BAD_USER_INPUT, error.message, fields=fields, at=error)
+        case InvalidInput():
+            code = ErrorCode.CONFLICT if isinstance(cause, Conflict) else ErrorCode.BAD_USER_INPUT
+            fields = [_named(field, "input") for field in cause.errors]
+            return api_error(code, _summary(fields), fields=fields, at=error)
+        case NotFound():
+            return api_error(ErrorCode.NOT_FOUND, str(cause), at=error)
+        case _:
+            return _masked(error, cause, request_id, logged)
+
+
+def _masked(
+    error: GraphQLError, cause: Exception, request_id: str | None, logged: set[int]
+) -> GraphQLError:
+    lost = is_unavailable(cause)
+    if id(cause) not in logged:
+        logged.add(id(cause))
+        if lost:
+            log.warning("database_unavailable", request_id=request_id, reason=str(cause))
+        else:
+            log.error("unexpected_error", request_id=request_id, path=error.path, exc_info=cause)
+    return api_error(
+        ErrorCode.INTERNAL_SERVER_ERROR,
+        UNAVAILABLE if lost else UNEXPECTED,
+        at=error,
+        request_id=request_id,
+    )
+
+
+def _named(error: FieldError, *prefix: str) -> FieldError:
+    """Return the error with the API's name for its field; below that the path is the client's."""
+    first, *rest = error.path
+    name = to_camel_case(first) if isinstance(first, str) else first
+    return FieldError((*prefix, name, *rest), error.message)
+
+
+def _variable_fields(message: str) -> list[FieldError]:
+    match = _VARIABLE.fullmatch(message)
+    if match is None:
+        return []
+    variable, path, reason = match.groups()
+    steps = [int(index) if index else key for key, index in _STEP.findall(path or "")]
+    return [FieldError((variable, *steps), reason)]
+
+
+def _summary(fields: Sequence[FieldError]) -> str:
+    told = "; ".join(f"{_shown(field.path)}: {field.message}" for field in fields[:MAX_TOLD])
+    return f"{told}; and {len(fields) - MAX_TOLD} more" if len(fields) > MAX_TOLD else told
+
+
+def _shown(path: Sequence[str | int]) -> str:
+    shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+    return shown.removeprefix(".")

@@ -1,0 +1,142 @@
+"""The queries of the API."""
+
+from typing import Annotated
+
+import strawberry
+
+from engine.cron import UnknownZone, parse_schedule
+from engine.errors import FieldError, InvalidSchedule
+from models.enums import TaskStatus
+from schema.arguments import (
+    MAX_COUNT,
+    CountArgument,
+    IdArgument,
+    LimitArgument,
+    PageArgument,
+    checked_span,
+    range_errors,
+)
+from schema.context import Info
+from schema.documented import object_type, resolver
+from schema.errors import bad_arguments, not_found
+from schema.figures import DashboardStats, EngineStatus, SchedulePreview
+from schema.inputs import LogFilter
+from schema.records import LogFilter as WantedLogs
+from schema.records import Records, TaskFilter
+from schema.schedules import next_runs
+from schema.types import Task, TaskLog, TaskLogPage, TaskPage
+
+argument = strawberry.argument
+
+
+@object_type
+class Query:
+    """What can be read."""
+
+    @resolver
+    async def task(self, info: Info, task_id: IdArgument) -> Task:
+        """One task; NOT_FOUND when there is none."""
+        row = await info.context.loaders.task.load(task_id)
+        if row is None:
+            raise not_found(f"There is no task {task_id}.")
+        return Task.of(row)
+
+    @resolver
+    async def tasks(
+        self,
+        info: Info,
+        page: PageArgument = 1,
+        limit: LimitArgument = 10,
+        status: Annotated[
+            TaskStatus | None, argument(description="Only those with this status.")
+        ] = strawberry.UNSET,
+        search: Annotated[
+            str | None,
+            argument(description='Only those whose name has this part, in any case: `"report"`.'),
+        ] = strawberry.UNSET,
+    ) -> TaskPage:
+        """Tasks, the newest first."""
+        span = checked_span(page, limit)
+        if search and "\0" in search:
+            raise bad_arguments([FieldError(("search",), "has control characters")])
+        wanted = TaskFilter(status=status or None, search=search or None)
+        records = Records(info.context.services.database)
+        return TaskPage(
+            data=[Task.of(row) for row in await records.tasks(wanted, span)],
+            span=span,
+            count=lambda: records.count_tasks(wanted),
+        )
+
+    @resolver
+    async def logs(
+        self,
+        info: Info,
+        page: PageArgument = 1,
+        limit: LimitArgument = 20,
+        conditions: Annotated[
+            LogFilter | None, argument(name="filter", description="Which attempts.")
+        ] = strawberry.UNSET,
+    ) -> TaskLogPage:
+        """The attempts of all tasks, newest executionTime first."""
+        span = checked_span(page, limit)
+        wanted = _wanted(conditions) if conditions else WantedLogs()
+        records = Records(info.context.services.database)
+        return TaskLogPage(
+            data=[TaskLog.of(row) for row in await records.logs(wanted, span)],
+            span=span,
+            count=lambda: records.count_logs(wanted),
+        )
+
+    @resolver
+    async def dashboard_stats(self, info: Info) -> DashboardStats:
+        """All tasks and the runs of the last 24 hours at a glance."""
+        return DashboardStats.of(await info.context.services.statistics.dashboard())
+
+    @resolver
+    def schedule_preview(
+        self,
+        info: Info,
+        schedule: Annotated[
+            str, argument(description="A cron expression or a macro: `0 9 * * 1-5`.")
+        ],
+        timezone: Annotated[
+            str, argument(description="An IANA time zone: `Europe/Berlin`.")
+        ] = "UTC",
+        count: CountArgument = 5,
+    ) -> SchedulePreview:
+        """What a schedule means and when it fires next, without saving anything."""
+        errors = [*_schedule_errors(schedule, timezone), *range_errors("count", count, MAX_COUNT)]
+        if errors:
+            raise bad_arguments(errors)
+        now = info.context.services.now()
+        parsed = parse_schedule(schedule, timezone)
+        return SchedulePreview(
+            description=parsed.description,
+            timezone=parsed.timezone,
+            next_runs=next_runs(schedule, timezone, after=now, count=count),
+        )
+
+    @resolver
+    async def engine_status(self, info: Info) -> EngineStatus:
+        """What the engine of the process that answers is doing."""
+        return EngineStatus.of(await info.context.services.engine.status())
+
+
+def _wanted(given: LogFilter) -> WantedLogs:
+    return WantedLogs(
+        task_id=given.task_id or None,
+        status=given.status or None,
+        date_from=given.date_from or None,
+        date_to=given.date_to or None,
+    )
+
+
+def _schedule_errors(schedule: str, timezone: str) -> list[FieldError]:
+    """Return what is wrong with the schedule, also when the zone is wrong too."""
+    try:
+        parse_schedule(schedule, timezone)
+    except UnknownZone as error:
+        return [FieldError(("timezone",), str(error)), *_schedule_errors(schedule, "UTC")]
+    except InvalidSchedule as error:
+        return [FieldError(("schedule",), str(error))]
+    return []

@@ -1,0 +1,57 @@
+"""The schema: the types, and what happens to every operation."""
+
+from typing import Any
+
+import strawberry
+from graphql import Executor, GraphQLError, NoSchemaIntrospectionCustomRule, specified_rules
+from strawberry.schema.config import StrawberryConfig
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+from strawberry.types import ExecutionContext
+
+from schema.context import OperationContext
+from schema.core import core_schema
+from schema.enums import describe_enums
+from schema.errors import presented
+from schema.extensions import Documents, ReadDocument, RequireKey
+from schema.mutations import Mutation
+from schema.queries import Query
+from schema.scalars import SCALARS
+
+
+class ServiceSchema(strawberry.Schema):
+    """A schema whose errors all carry a code, and tell nothing of the inside."""
+
+    def process_errors(
+        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
+    ) -> None:
+        """Replace the errors, in the list that the answer is made of, by what clients may see.
+
+        Every error of every transport passes here exactly once, whichever step it comes from.
+        """
+        context = execution_context.context if execution_context else None
+        request_id = context.actor.request_id if isinstance(context, OperationContext) else None
+        errors[:] = presented(errors, request_id)
+
+
+class SilentExecutor(StrawberryGraphQLCoreExecutionContext):
+    """Executes without telling names of the schema that a wrong one is near to."""
+
+    @classmethod
+    def build(cls, *args: Any, **options: Any) -> list[GraphQLError] | Executor[Any]:  # noqa: ANN401
+        """Build as ever, with suggestions hidden."""
+        return super().build(*args, **{**options, "hide_suggestions": True})
+
+
+def build_schema(*, introspection: bool = True) -> ServiceSchema:
+    """Build the schema; without introspection, errors don't suggest names either."""
+    rules = (*specified_rules, *(() if introspection else (NoSchemaIntrospectionCustomRule,)))
+    documents = Documents(rules, hide_suggestions=not introspection)
+    schema = ServiceSchema(
+        query=Query,
+        mutation=Mutation,
+        extensions=[RequireKey, lambda: ReadDocument(documents)],
+        execution_context_class=None if introspection else SilentExecutor,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
+    describe_enums(core_schema(schema))
+    return schema

@@ -1,0 +1,153 @@
+"""The API over real HTTP, on a port of its own."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import uvicorn
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from engine.cipher import WebhookCipher
+from engine.engine import Engine, EngineOptions
+from engine.statistics import Statistics
+from models.database import Database
+from schema.keys import KeyRing
+from settings import ApiKey, KeyRole, load_settings
+from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, make_service
+from web.app import create_app
+
+ADMIN = ApiKey(name="default", key=SecretStr("the-admin-key"), role=KeyRole.ADMIN)
+READER = ApiKey(name="reader", key=SecretStr("the-reading-key"), role=KeyRole.READ)
+
+
+def as_admin() -> dict[str, str]:
+    """Return the headers of somebody who may do everything."""
+    return {"X-API-Key": ADMIN.key.get_secret_value()}
+
+
+def as_reader() -> dict[str, str]:
+    """Return the headers of somebody who may only read."""
+    return {"X-API-Key": READER.key.get_secret_value()}
+
+
+def idle_engine(database: Database, cipher: WebhookCipher) -> Engine:
+    """Return an engine that is not started."""
+    options = EngineOptions(
+        roles=frozenset({"scheduler"}),
+        origins=(),
+        budget=NO_BUDGET,
+        worker_concurrency=1,
+        run_deadline_seconds=RUN_DEADLINE_SECONDS,
+        fire_all_limit=1,
+        log_retention_days=30,
+        shutdown_seconds=1.0,
+    )
+    return Engine(database, cipher, options)
+
+
+def make_app(
+    database: Database,
+    cipher: WebhookCipher,
+    *,
+    origin: str = "http://127.0.0.1",
+    engine: Engine | None = None,
+    **env: str,
+) -> Starlette:
+    """Return the application with two keys; `env` are settings by their variables."""
+    return create_app(
+        load_settings(env, None),
+        keys=KeyRing([READER, ADMIN]),
+        database=database,
+        tasks=make_service(cipher, origin, engine),
+        engine=engine or idle_engine(database, cipher),
+        statistics=Statistics(database),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An answer, read to its end; `json` is None when it is something else."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    json: Any
+
+    @property
+    def codes(self) -> list[str]:
+        """Return the codes of the errors."""
+        return [error["extensions"]["code"] for error in self.json.get("errors", ())]
+
+
+class Api:
+    """A client that comes as the admin, unless it is given other headers."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url
+
+    async def send(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **body: Any
+    ) -> Answer:
+        """Send a request; `body` is what aiohttp takes as `data` or `json`."""
+        given = as_admin() if headers is None else headers
+        request = self._session.request(
+            method, f"{self.url}{path}", headers=given, allow_redirects=False, **body
+        )
+        async with request as response:
+            return Answer(
+                status=response.status,
+                headers=response.headers,
+                text=await response.text(),
+                json=await response.json() if "json" in response.content_type else None,
+            )
+
+    async def post(
+        self,
+        query: str,
+        variables: Mapping[str, object] | None = None,
+        *,
+        operation: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Send an operation; `headers` come on top of the admin's."""
+        body = {"query": query, "variables": variables, "operationName": operation}
+        return await self.send(
+            "POST", "/graphql", headers={**as_admin(), **(headers or {})}, json=body
+        )
+
+    async def run(self, query: str, **variables: object) -> Any:
+        """Return an operation's data; it must not have errors."""
+        answer = await self.post(query, variables)
+        assert "errors" not in answer.json, answer.text
+        return answer.json["data"]
+
+    async def fail(self, query: str, **variables: object) -> Any:
+        """Return the one error of an operation."""
+        answer = await self.post(query, variables)
+        (error,) = answer.json["errors"]
+        return error
+
+
+@asynccontextmanager
+async def serving(app: ASGIApp) -> AsyncIterator[Api]:
+    """Serve the application on a free port of 127.0.0.1."""
+    config = uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False
+    )
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            async with aiohttp.ClientSession() as session:
+                yield Api(session, url)
+        finally:
+            server.should_exit = True
+            await task

@@ -1,0 +1,22 @@
+"""GET /metrics: every instrument, in Prometheus' text format, for those who have a key."""
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schema.keys import KeyRing
+from web.answers import unauthenticated
+from web.requests import authenticate
+
+
+class Metrics:
+    """The page that Prometheus reads."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    async def page(self, request: Request) -> Response:
+        """Answer with the values of all instruments."""
+        if authenticate(self._keys, request) is None:
+            return unauthenticated()
+        return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

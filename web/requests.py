@@ -1,0 +1,71 @@
+"""What a request says about itself: who sends it, from where, and which answer it takes."""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.types import Scope
+
+from schema.keys import KeyRing, Principal, presented_key
+from web.answers import JSON_TYPE
+
+GRAPHQL_TYPE: Final = "application/graphql-response+json"
+
+log = structlog.get_logger(__name__)
+
+
+def client_address(scope: Scope) -> str | None:
+    """Return the client's IP address; None if there is none, as on a Unix socket."""
+    client = scope.get("client")
+    try:
+        return str(ipaddress.ip_address(client[0])) if client else None
+    except ValueError:
+        return None
+
+
+def request_id(scope: Scope) -> str | None:
+    """Return the request's id, which the middleware gave it."""
+    state: Mapping[str, str] = scope.get("state", {})
+    return state.get("request_id")
+
+
+def authenticate(keys: KeyRing, request: Request) -> Principal | None:
+    """Return whose API key the request carries, or None; either is logged, the key never is."""
+    given = presented_key(request.headers)
+    principal = keys.find(given) if given else None
+    client = client_address(request.scope)
+    if principal is None:
+        reason = "wrong" if given else "missing"
+        log.warning("api_key_refused", reason=reason, client=client)
+        return None
+    structlog.contextvars.bind_contextvars(api_key=principal.name)
+    log.debug("api_key_accepted", role=principal.role.value, client=client)
+    return principal
+
+
+def graphql_media_type(accept: str | None) -> str:
+    """Return the media type that the client likes best; JSON_TYPE if it has no preference.
+
+    Source: GraphQL over HTTP, "Body"; RFC 9110, section 12.5.1.
+    """
+    weights = dict(_weight(part) for part in (accept or "").split(","))
+    wanted = weights.get(GRAPHQL_TYPE, 0.0)
+    return GRAPHQL_TYPE if wanted > 0.0 and wanted >= weights.get(JSON_TYPE, 0.0) else JSON_TYPE
+
+
+def _weight(part: str) -> tuple[str, float]:
+    media_type, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return media_type, _number(value)
+    return media_type, 1.0
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
