@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from engine.cron import Schedule
 from engine.metrics import TICKS
 from engine.misfire import CatchUp, plan_catch_up
 from engine.registry import TaskRow
 from engine.ticks import Stored, Tick, store_ticks
+from engine.timetable import Timetable
 from models.database import Connection, Database
 from models.enums import MisfirePolicy, RunTrigger
 
@@ -19,7 +19,7 @@ class Gap:
     """A task with missed ticks in (its cursor, `until`]."""
 
     row: TaskRow
-    schedule: Schedule
+    timetable: Timetable
     until: datetime
 
 
@@ -51,7 +51,7 @@ def _plan(gaps: Sequence[Gap], fire_all_limit: int) -> list[Tick]:
     ticks: list[Tick] = []
     for gap in gaps:
         plan = plan_catch_up(
-            gap.schedule,
+            gap.timetable.schedule,
             cursor=gap.row.cursor,
             until=gap.until,
             policy=gap.row.misfire_policy,

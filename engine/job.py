@@ -4,13 +4,11 @@ import math
 from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 import structlog
 from aiocron import Cron
-
-from engine.cron import Schedule
 
 MAX_SLEEP_SECONDS: Final = 30.0
 """How long a job sleeps at most before it reads the wall clock again."""
@@ -19,6 +17,17 @@ LATE_SECONDS: Final = 5.0
 """A tick noticed later than this is a misfire, which the job leaves to `on_gap`."""
 
 _logger: Final[structlog.typing.FilteringBoundLogger] = structlog.get_logger(__name__)
+
+
+class Ticking(Protocol):
+    """What a job needs of a schedule."""
+
+    @property
+    def expression(self) -> str:
+        """The schedule as it was given."""
+
+    def next_after(self, at: datetime) -> datetime:
+        """Return the first tick that is strictly later than `at`."""
 
 
 class TaskJob(Cron):  # type: ignore[misc] # aiocron has no types
@@ -60,7 +69,7 @@ class TaskJob(Cron):  # type: ignore[misc] # aiocron has no types
         *,
         task_id: UUID,
         version: int,
-        schedule: Schedule,
+        schedule: Ticking,
         loop: AbstractEventLoop,
         clock: Callable[[], float],
         on_ticks: Callable[["TaskJob", datetime, Sequence[datetime]], None],

@@ -11,13 +11,13 @@ import structlog
 
 from engine.catch_up import Gap, catch_up
 from engine.clock import DatabaseClock
-from engine.cron import Schedule, parse_schedule
 from engine.errors import InvalidSchedule
 from engine.job import LATE_SECONDS, TaskJob
 from engine.metrics import JOBS
 from engine.registry import RANGE, TaskRow, TaskVersion, read_rows, read_versions
 from engine.tick_buffer import TickBuffer
 from engine.ticks import Tick
+from engine.timetable import Timetable, Timetables
 from models.database import Database
 from models.errors import DatabaseUnavailable
 
@@ -54,6 +54,7 @@ class Scheduler:
         self._fire_all_limit = fire_all_limit
         self._on_queued = on_queued
         self._jobs: dict[UUID, TaskJob] = {}
+        self._timetables = Timetables()
         self._changed: set[UUID] = set()
         self._gaps: set[UUID] = set()
         self._is_stale = False
@@ -194,7 +195,7 @@ class Scheduler:
     async def _take(self, rows: Sequence[TaskRow], gaps: Collection[UUID]) -> None:
         """Start or replace the jobs of these rows; account first for what they missed."""
         missed: list[Gap] = []
-        current: list[tuple[TaskRow, Schedule]] = []
+        current: list[tuple[TaskRow, Timetable]] = []
         for number, row in enumerate(rows):
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -202,16 +203,16 @@ class Scheduler:
             if job is not None and job.version >= row.version and row.id not in gaps:
                 continue
             try:
-                schedule = parse_schedule(row.schedule, row.timezone)
-                oldest = schedule.next_after(row.cursor)
+                timetable = self._timetables.get(row.schedule, row.timezone)
+                oldest = timetable.next_after(row.cursor)
             except InvalidSchedule as error:
                 log.warning("schedule_unusable", task_id=str(row.id), reason=str(error))
                 self._remove(row.id)
                 continue
             if row.read_at - oldest > timedelta(seconds=LATE_SECONDS):
-                missed.append(Gap(row=row, schedule=schedule, until=row.read_at))
+                missed.append(Gap(row=row, timetable=timetable, until=row.read_at))
             else:
-                current.append((row, schedule))
+                current.append((row, timetable))
         if missed:
             await catch_up(
                 self._database,
@@ -220,17 +221,17 @@ class Scheduler:
                 run_deadline_seconds=self._run_deadline_seconds,
             )
             self._on_queued()
-        for row, schedule in current:
-            self._start(row, schedule, after=row.cursor)
+        for row, timetable in current:
+            self._start(row, timetable, after=row.cursor)
         for gap in missed:
-            self._start(gap.row, gap.schedule, after=gap.until)
+            self._start(gap.row, gap.timetable, after=gap.until)
 
-    def _start(self, row: TaskRow, schedule: Schedule, *, after: datetime) -> None:
+    def _start(self, row: TaskRow, timetable: Timetable, *, after: datetime) -> None:
         self._remove(row.id)
         job = TaskJob(
             task_id=row.id,
             version=row.version,
-            schedule=schedule,
+            schedule=timetable,
             loop=asyncio.get_running_loop(),
             clock=self._clock.time,
             on_ticks=self._tick,
