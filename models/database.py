@@ -39,6 +39,8 @@ LOST_CONNECTION = (
     asyncpg.OperatorInterventionError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    # A connection that was terminated while it was idle says this at its next use.
+    asyncpg.InternalClientError,
     DBConnectionError,
 )
 # Deadlock and serialization failure: the same work may be tried again.
@@ -135,6 +137,9 @@ class Database:
                     connection = await stack.enter_async_context(self._client.acquire_connection())
                 yield connection
         except LOST_CONNECTION as error:
+            if not isinstance(error, TimeoutError):
+                # The others were probably lost with it; each would fail somebody else once.
+                await self._client._expire_connections()  # noqa: SLF001 - the pool's own is hidden
             reason = f"the database is unavailable: {type(error).__name__}"
             raise DatabaseUnavailable(reason) from error
 

@@ -70,6 +70,18 @@ def make_app(
     )
 
 
+@asynccontextmanager
+async def absent_database() -> AsyncIterator[Database]:
+    """Yield a database whose server is not there: for what must work without, and fast."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    database = await Database.connect(f"postgresql://nobody:secret@127.0.0.1:{port}/gone")
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """An answer, read to its end; `json` is None when it is something else."""

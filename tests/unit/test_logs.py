@@ -15,7 +15,7 @@ URL = f"https://discord.com/api/webhooks/123456789012345678/{TOKEN}"
 MASKED = "https://discord.com/api/webhooks/123456789012345678/****"
 
 PRELUDE = f"""
-import asyncio, logging, sys
+import asyncio, logging, os, sys
 import structlog
 from engine.logs import configure_logging
 URL = {URL!r}
@@ -53,25 +53,27 @@ def assert_masked(text: str) -> None:
 
 
 @FORMS
-@pytest.mark.parametrize(
-    "code",
-    [
-        "log.info('sent', url=URL)",
-        "log.info('sent to ' + URL)",
-        "log.info('sent', url=URL + '?thread_id=998877665544332211&wait=true')",
-        "log.info('sent', nested={'urls': [URL, (URL,)]})",
-        "log.info('sent', url=URL.encode())",
-        "log.info('sent', url=URL.replace('/api/', '/api/v10/').replace('discord.com', 'x.org'))",
-        "log.info('sent', error=ValueError(URL))",
-        "structlog.contextvars.bind_contextvars(url=URL); log.info('sent')",
-        "log.bind(url=URL).warning('sent')",
-    ],
-)
-def test_url_in_an_event_is_masked(code: str, as_json: bool) -> None:
-    text = logged(code, as_json=as_json)
+def test_url_in_an_event_is_masked(as_json: bool) -> None:
+    text = logged(
+        """
+        log.info("sent", url=URL)
+        log.info("sent to " + URL)
+        log.info("sent", url=URL + "?thread_id=998877665544332211&wait=true")
+        log.info("sent", nested={"urls": [URL, (URL,)]})
+        log.info("sent", url=URL.encode())
+        log.info("sent", url=URL.replace("/api/", "/api/v10/"))
+        log.info("sent", error=ValueError(URL))
+        log.bind(url=URL).warning("sent")
+        structlog.contextvars.bind_contextvars(url=URL)
+        log.info("sent")
+        """,
+        as_json=as_json,
+    )
 
-    assert "webhooks/123456789012345678/****" in text
-    assert TOKEN[:10] not in text
+    lines = text.splitlines()
+    assert len(lines) == 9
+    assert all("webhooks/123456789012345678/****" in line for line in lines)
+    assert_masked(text)
 
 
 @FORMS
@@ -115,18 +117,20 @@ def test_url_in_a_cause_and_in_a_line_of_code_is_masked(as_json: bool) -> None:
 
 
 @FORMS
-@pytest.mark.parametrize(
-    "code",
-    [
-        "logging.getLogger('aiohttp').warning('redirected to %s', URL)",
-        "logging.getLogger('aiohttp').error('redirected to ' + URL)",
-        "logging.getLogger('aiohttp').error({'url': URL})",
-        "logging.getLogger('aiohttp').error('trace', stack_info=True, extra={'url': URL})\n"
-        "logging.getLogger('aiohttp').error(URL)",
-    ],
-)
-def test_url_in_a_record_of_a_library_is_masked(code: str, as_json: bool) -> None:
-    assert_masked(logged(code, as_json=as_json))
+def test_url_in_a_record_of_a_library_is_masked(as_json: bool) -> None:
+    text = logged(
+        """
+        lib = logging.getLogger("aiohttp")
+        lib.warning("redirected to %s", URL)
+        lib.error("redirected to " + URL)
+        lib.error({"url": URL})
+        lib.error(ValueError(URL))
+        """,
+        as_json=as_json,
+    )
+
+    assert len(text.splitlines()) == text.count("****") == 4
+    assert_masked(text)
 
 
 @FORMS
@@ -151,9 +155,10 @@ def test_url_in_an_exception_that_nobody_caught_in_the_loop_is_masked(as_json: b
     text = logged(
         """
         async def main():
-            loop = asyncio.get_running_loop()
-            loop.call_soon(exec, "raise ValueError(URL)", {"URL": URL})
-            await asyncio.sleep(0.01)
+            asyncio.get_running_loop().call_soon(fail)
+            await asyncio.sleep(0)
+        def fail():
+            raise ValueError(URL)
         asyncio.run(main())
         """,
         as_json=as_json,
@@ -218,7 +223,7 @@ def test_libraries_are_heard_from_warnings_on(as_json: bool) -> None:
 
 @FORMS
 @pytest.mark.parametrize(
-    "break_output", ["sys.stdout.close()", "import os; os.dup2(os.open('/dev/full', 1), 1)"]
+    "break_output", ["sys.stdout.close()", "r, w = os.pipe(); os.close(r); os.dup2(w, 1)"]
 )
 def test_logging_never_raises_where_output_is_gone(break_output: str, as_json: bool) -> None:
     """What is logged after a request was sent must not turn the request into a failure."""
@@ -230,7 +235,7 @@ def test_logging_never_raises_where_output_is_gone(break_output: str, as_json: b
         except Exception as error:
             print("raised", repr(error), file=sys.stderr)
         finally:
-            import os; os._exit(0)
+            os._exit(0)
         """,
         as_json=as_json,
     )

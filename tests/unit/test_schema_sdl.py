@@ -95,9 +95,9 @@ def test_more_than_promised_is_no_difference(old: str, new: str) -> None:
         (
             "= true",
             "",
-            "Query.task(full): argument Boolean instead of argument Boolean = True",
+            "Query.task(full): argument Boolean instead of argument Boolean = true",
         ),
-        ('= "x"', "", "Filter.text: input String instead of input String = 'x'"),
+        ('= "x"', "", 'Filter.text: input String instead of input String = "x"'),
         ("input Filter {", "input Filter { more: Int!", "Filter.more: input Int!, which was not"),
         ("enum Status { ACTIVE FAILED }", "scalar Status", "Status: GraphQLScalarType instead of"),
     ],
