@@ -91,5 +91,5 @@ async def insert_tasks(
 async def _wait_for_rows(database: Database, tasks: int) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS), database.connection() as connection:
         # Another connection moves the counter, so there is no event to wait for.
-        while await connection.fetchval(_FINISHED) < tasks:  # noqa: ASYNC110
+        while await connection.fetchval(_FINISHED) < tasks:  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.05)

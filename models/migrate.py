@@ -65,7 +65,7 @@ async def _acquire(lock: Connection, timeout_seconds: float) -> None:
     try:
         async with asyncio.timeout(timeout_seconds):
             # Another process holds it, so there is no event to wait for.
-            while not await lock.fetchval(_TRY, LOCK_ID):  # noqa: ASYNC110
+            while not await lock.fetchval(_TRY, LOCK_ID):  # noqa: ASYNC110 - see above
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise MigrationFailed(

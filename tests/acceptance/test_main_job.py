@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -69,9 +70,11 @@ def task_input(fake: FakeDiscord, **fields: object) -> dict[str, object]:
     }
 
 
-async def wait_for_statuses(service: Service, task_id: str, statuses: list[str]) -> list[dict]:
+async def wait_for_statuses(
+    service: Service, task_id: str, statuses: list[str]
+) -> list[dict[str, Any]]:
     """Wait until the task's attempts, oldest first, are these."""
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
 
     async def reached() -> bool:
         nonlocal rows
@@ -233,16 +236,15 @@ async def test_queued_and_retrying_work_survives_a_kill(
 
         async def is_finished() -> bool:
             logs = await service.data(LOGS, {"id": task_id})
-            return logs["logs"]["data"][0]["status"] == "SUCCESS"
+            return bool(logs["logs"]["data"][0]["status"] == "SUCCESS")
 
         await wait_until(is_finished, what="end of the retried run", timeout_seconds=25)
         task_id = ticking["createTask"]["id"]
         await service.data(TOGGLE, {"id": task_id})
 
         async def is_quiet() -> bool:
-            return (await service.data("{ engineStatus { queued } }"))["engineStatus"][
-                "queued"
-            ] == 0
+            status = await service.data("{ engineStatus { queued } }")
+            return bool(status["engineStatus"]["queued"] == 0)
 
         await wait_until(is_quiet, what="empty queue", timeout_seconds=15)
         query = """query ($id: UUID!) { task(id: $id) { logs(limit: 100) { data {

@@ -47,11 +47,11 @@ def own_database(tmp_path: Path, fake_discord: FakeDiscord) -> dict[str, str]:
     }
 
 
-def a_task(fake: FakeDiscord) -> dict[str, object]:
+def a_task(fake: FakeDiscord, *, schedule: str = "@yearly") -> dict[str, object]:
     return {
         "input": {
-            "name": "yearly",
-            "schedule": "@yearly",
+            "name": "a task",
+            "schedule": schedule,
             "webhookUrl": fake.url(),
             "payload": {"content": "hello"},
         }
@@ -200,8 +200,7 @@ async def test_lost_database_shows_in_health_and_is_found_again(
     }
     try:
         async with running(settings) as service:
-            task = a_task(fake_discord)
-            task["input"] |= {"schedule": "* * * * * *"}
+            task = a_task(fake_discord, schedule="* * * * * *")
             await service.data(CREATE, task)
             await fake_discord.wait_for(1)
             await asyncio.to_thread(server.stop)
@@ -245,8 +244,7 @@ async def test_two_processes_share_one_database_and_send_each_tick_once(
         "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
     }
     async with running(settings | {"ROLES": "api"}) as api, running(settings, command="worker"):
-        task = a_task(fake_discord)
-        task["input"] |= {"schedule": "* * * * * *"}
+        task = a_task(fake_discord, schedule="* * * * * *")
         await api.data(CREATE, task)
         await fake_discord.wait_for(3)
         assert (await api.data(COUNT))["engineStatus"]["scheduledJobs"] == 0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.service import TaskService
 from models.audit_log import AuditLog
@@ -10,7 +11,7 @@ from models.enums import AuditAction, LogStatus, RunTrigger, TaskStatus
 from models.task import Task
 from models.task_log import TaskLog
 from tests.conftest import StartEngine, make_service
-from tests.fake_discord import FakeDiscord
+from tests.fake_discord import FakeDiscord, Scripted
 from tests.tasks import ACTOR, make_task, wait_for_logs
 from tests.waiting import wait_until
 
@@ -20,22 +21,20 @@ SUCCESS, FAILED, RETRYING, QUEUED = (
     LogStatus.RETRYING,
     LogStatus.QUEUED,
 )
-INVALID_FORM = (400, {"code": 50035, "message": "Invalid Form Body"})
-UNKNOWN_WEBHOOK = (404, {"code": 10015, "message": "Unknown Webhook"})
-UNKNOWN_CHANNEL = (404, {"code": 10003, "message": "Unknown Channel"})
-INVALID_TOKEN = (401, {"code": 50027, "message": "Invalid Webhook Token"})
-UNAVAILABLE = (503, "upstream connect error")
+INVALID_FORM: Scripted = (400, {"code": 50035, "message": "Invalid Form Body"})
+UNKNOWN_WEBHOOK: Scripted = (404, {"code": 10015, "message": "Unknown Webhook"})
+UNKNOWN_CHANNEL: Scripted = (404, {"code": 10003, "message": "Unknown Channel"})
+INVALID_TOKEN: Scripted = (401, {"code": 50027, "message": "Invalid Webhook Token"})
+UNAVAILABLE: Scripted = (503, "upstream connect error")
 
 
 @pytest.fixture
-def tasks(cipher, fake_discord: FakeDiscord, engine: Engine) -> TaskService:
+def tasks(cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine) -> TaskService:
     """The service beside one running engine."""
     return make_service(cipher, fake_discord.origin, engine)
 
 
-async def test_due_tick_is_posted_and_logged(
-    tasks: TaskService, fake_discord: FakeDiscord
-) -> None:
+async def test_due_tick_is_posted_and_logged(tasks: TaskService, fake_discord: FakeDiscord) -> None:
     task = await make_task(tasks, fake_discord, schedule="* * * * * *")
 
     await fake_discord.wait_for(2)
@@ -80,6 +79,7 @@ async def test_failing_run_retries_then_turns_the_task_failed(
     first, second = await wait_for_logs(task, RETRYING, FAILED)
     assert (first.retry_count, second.retry_count) == (0, 1)
     assert first.run_id == second.run_id
+    assert first.finished_at is not None
     assert 1.0 <= (second.execution_time - first.finished_at).total_seconds() + 0.1 <= 1.3
     failed = await Task.get(id=task.id)
     assert failed.status is TaskStatus.FAILED
@@ -111,7 +111,11 @@ async def test_limited_attempt_is_sent_again_as_the_same_attempt(
     tasks: TaskService, fake_discord: FakeDiscord
 ) -> None:
     task = await make_task(tasks, fake_discord, max_retry=0)
-    body = {"message": "You are being rate limited.", "retry_after": 0.5, "global": False}
+    body: dict[str, object] = {
+        "message": "You are being rate limited.",
+        "retry_after": 0.5,
+        "global": False,
+    }
     headers = {"Via": "1.1 google", "X-RateLimit-Scope": "user", "Retry-After": "1"}
     fake_discord.script(task.webhook_id, (429, body, headers))
 
@@ -128,9 +132,8 @@ async def test_refusal_of_the_payload_is_not_retried_and_says_why(
 ) -> None:
     task = await make_task(tasks, fake_discord, max_retry=3, failure_threshold=5)
     errors = {"embeds": {"0": {"title": {"_errors": [{"code": "X", "message": "Too long."}]}}}}
-    fake_discord.script(
-        task.webhook_id, (400, {"code": 50035, "message": "Invalid Form Body", "errors": errors})
-    )
+    body: dict[str, object] = {"code": 50035, "message": "Invalid Form Body", "errors": errors}
+    fake_discord.script(task.webhook_id, (400, body))
 
     await tasks.trigger(ACTOR, task.id)
 
@@ -149,7 +152,7 @@ async def test_refusal_of_the_payload_is_not_retried_and_says_why(
     ],
 )
 async def test_refusal_for_good_stops_just_those_it_concerns(
-    tasks: TaskService, fake_discord: FakeDiscord, refusal: tuple[int, object], stopped: set[str]
+    tasks: TaskService, fake_discord: FakeDiscord, refusal: Scripted, stopped: set[str]
 ) -> None:
     url = fake_discord.url()
     webhook_id = url.split("/")[-2]
@@ -166,7 +169,7 @@ async def test_refusal_for_good_stops_just_those_it_concerns(
     await tasks.trigger(ACTOR, task.id)
 
     await wait_for_logs(task, FAILED)
-    failed = set(await Task.filter(status=TaskStatus.FAILED).values_list("name", flat=True))
+    failed = {task.name for task in await Task.filter(status=TaskStatus.FAILED)}
     assert failed == stopped | {task.name}
 
 
@@ -203,7 +206,7 @@ async def test_blocked_address_holds_the_origin_and_harms_no_task(
 
 
 async def test_webhooks_own_limit_is_respected_before_it_is_hit(
-    start_engine: StartEngine, cipher, fake_discord: FakeDiscord
+    start_engine: StartEngine, cipher: WebhookCipher, fake_discord: FakeDiscord
 ) -> None:
     async with FakeDiscord() as limited:
         fake_discord.port, own = limited.port, fake_discord.port
@@ -246,5 +249,5 @@ async def test_feed_numbers_every_finished_attempt_without_gaps(
     for task in several:
         await wait_for_logs(task, SUCCESS)
 
-    numbers = await TaskLog.all().order_by("feed_id").values_list("feed_id", flat=True)
+    numbers = [row.feed_id for row in await TaskLog.all().order_by("feed_id")]
     assert numbers == list(range(1, 11))

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.service import TaskService
 from engine.takeover import take_over
@@ -90,7 +91,7 @@ async def test_attempt_of_a_living_copy_is_left_alone(
 
 async def test_running_copy_takes_over_within_ten_seconds(
     database: Database,
-    cipher,
+    cipher: WebhookCipher,
     fake_discord: FakeDiscord,
     service: TaskService,
     start_engine: StartEngine,
@@ -105,7 +106,7 @@ async def test_running_copy_takes_over_within_ten_seconds(
 
 
 async def test_result_of_an_attempt_that_was_taken_over_is_dropped(
-    database: Database, cipher, fake_discord: FakeDiscord, engine: Engine
+    database: Database, cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine
 ) -> None:
     tasks = make_service(cipher, fake_discord.origin, engine)
     task = await make_task(tasks, fake_discord)
@@ -134,7 +135,7 @@ async def test_result_of_an_attempt_that_was_taken_over_is_dropped(
     [(DeliveryGuarantee.AT_LEAST_ONCE, [RETRYING, SUCCESS]), (AT_MOST_ONCE, [UNKNOWN])],
 )
 async def test_uncertain_answer_is_resent_or_given_up_by_the_guarantee(
-    cipher,
+    cipher: WebhookCipher,
     fake_discord: FakeDiscord,
     engine: Engine,
     guarantee: DeliveryGuarantee,
@@ -150,7 +151,7 @@ async def test_uncertain_answer_is_resent_or_given_up_by_the_guarantee(
 
 
 async def test_lost_connections_are_replaced_and_ticks_go_on(
-    database: Database, cipher, fake_discord: FakeDiscord, engine: Engine
+    database: Database, cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine
 ) -> None:
     tasks = make_service(cipher, fake_discord.origin, engine)
     task = await make_task(tasks, fake_discord, schedule="* * * * * *", overlap_policy="ALLOW")
@@ -177,7 +178,7 @@ async def test_lost_connections_are_replaced_and_ticks_go_on(
 
 
 async def test_stopping_finishes_what_is_open_and_gives_back_the_rest(
-    database: Database, cipher, fake_discord: FakeDiscord, start_engine: StartEngine
+    database: Database, cipher: WebhookCipher, fake_discord: FakeDiscord, start_engine: StartEngine
 ) -> None:
     engine = await start_engine()
     tasks = make_service(cipher, fake_discord.origin, engine)
@@ -202,7 +203,10 @@ async def test_stopping_finishes_what_is_open_and_gives_back_the_rest(
 
 
 async def test_work_left_by_one_copy_is_done_by_the_next(
-    cipher, fake_discord: FakeDiscord, service: TaskService, start_engine: StartEngine
+    cipher: WebhookCipher,
+    fake_discord: FakeDiscord,
+    service: TaskService,
+    start_engine: StartEngine,
 ) -> None:
     task = await make_task(service, fake_discord)
     await service.trigger(ACTOR, task.id)
@@ -228,7 +232,7 @@ async def test_run_is_given_up_at_its_deadline(
 
 
 async def test_slow_webhook_holds_up_no_other(
-    cipher, fake_discord: FakeDiscord, engine: Engine
+    cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine
 ) -> None:
     tasks = make_service(cipher, fake_discord.origin, engine)
     slow = await make_task(tasks, fake_discord)

@@ -52,7 +52,7 @@ expressions = st.builds(
     dates,
 )
 instants = st.one_of(
-    st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 - bounds must be naive
     st.builds(
         lambda change, seconds: change + timedelta(seconds=seconds),
         st.sampled_from(CHANGES),
