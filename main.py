@@ -131,7 +131,7 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         # A second signal changes nothing: what is open is finished.
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = _http_server(_app(settings, database, cipher, engine))
+    server = _http_server(_app(settings, database, cipher, engine), settings.root_path)
     await engine.start()
     try:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -183,9 +183,10 @@ def _engine_options(settings: Settings) -> EngineOptions:
     )
 
 
-def _http_server(app: Starlette) -> uvicorn.Server:
+def _http_server(app: Starlette, root_path: str) -> uvicorn.Server:
     config = uvicorn.Config(
         app,
+        root_path=root_path,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -6,7 +6,6 @@ A reason that a check gives never holds the value: it may be a secret.
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -38,10 +37,6 @@ def _split(value: object) -> object:
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
-
-
-def _network(value: object) -> object:
-    return ip_network(value, strict=False) if isinstance(value, str) else value
 
 
 def plain_key(key: SecretStr) -> SecretStr:
@@ -82,11 +77,9 @@ Origin = Annotated[str, StringConstraints(to_lower=True, pattern=_ORIGIN)]
 Rate = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"(?i)^[1-9][0-9]{0,8}/(second|minute|hour)$")
 ]
-Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 FernetKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
 PlainKey = Annotated[SecretStr, AfterValidator(plain_key)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_begins_with("postgresql", "postgres"))]
-RedisUrl = Annotated[SecretStr, AfterValidator(_begins_with("redis", "rediss", "unix"))]
 
 
 def misspelt(env_file: Path | None, known: set[str]) -> list[str]:

@@ -15,7 +15,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BeforeValidator,
     Field,
     SecretStr,
@@ -29,12 +28,10 @@ from setting_types import (
     DISCORD_ORIGINS,
     MAKE_ENCRYPTION_KEY,
     FernetKey,
-    Network,
     Origin,
     PlainKey,
     PostgresUrl,
     Rate,
-    RedisUrl,
     Split,
     Upper,
     misspelt,
@@ -44,7 +41,7 @@ from setting_types import (
 ROOT_DATA_DIR = Path("/var/lib/discord-task-scheduler")
 MIN_PRODUCTION_KEY_CHARS = 24
 
-_SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS", "REDIS_URL"})
+_SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS"})
 _EXAMPLE = re.compile(r"change.?me|example|placeholder|your.?(api.?)?key|[<>]", re.IGNORECASE)
 
 
@@ -154,8 +151,6 @@ class Settings(BaseSettings):
     """The most database connections of one process's pool, 1 to 1000."""
     db_pool_timeout_seconds: int = Field(20, ge=1, le=300, alias="DB_POOL_TIMEOUT")
     """How long to wait for one of them, 1 to 300 seconds."""
-    redis_url: RedisUrl | None = None
-    """A Redis for the cache and the API's rate limits, redis://host:6379/0; unset: in memory."""
 
     encryption_keys: Annotated[tuple[FernetKey, ...], Split] = ()
     """Fernet keys for stored webhook URLs, comma-separated: the first encrypts, all decrypt."""
@@ -163,31 +158,19 @@ class Settings(BaseSettings):
     """The API's one admin key; in production at least 24 characters."""
     api_keys: Annotated[tuple[NamedKey, ...], Split] = ()
     """More keys of the API, as name:key:admin or name:key:read, comma-separated."""
-    allowed_origins: Annotated[tuple[Origin, ...], Split] = ()
-    """Origins of browser pages that may call the API, such as https://admin.example.org."""
-    trusted_proxies: Annotated[tuple[Network, ...], Split] = ()
-    """Addresses or networks of proxies whose X-Forwarded-For is believed, comma-separated."""
-    rate_limit: Rate = "100/minute"
-    """How many requests a key may make, a number per second, minute or hour."""
-    failed_key_limit: Rate = "10/minute"
-    """How many wrong keys an address may try, a number per second, minute or hour."""
     max_body_bytes: int = Field(1_048_576, ge=1_024, le=104_857_600)
     """The longest request body, 1024 to 104857600 bytes."""
     graphiql: bool = True
     """Whether GET /graphql shows GraphiQL to browsers, on or off."""
     introspection: bool = True
     """Whether the API answers introspection to those with a key, on or off."""
-    security_contact: str | None = Field(None, pattern=r"^(mailto:|https://|tel:)\S+$")
-    """Where to report a vulnerability, for security.txt: a mailto:, https: or tel: address."""
-    security_expires: AwareDatetime | None = None
-    """Until when security.txt is valid, such as 2030-01-01T00:00:00Z."""
 
     discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
     """Origins that a webhook URL may have, comma-separated; in production https:// only."""
     global_rate: Rate = "50/second"
-    """How many requests GLOBAL_RATE_ORIGINS get together, a number per second, minute or hour."""
+    """How many requests each of GLOBAL_RATE_ORIGINS gets, a number per second, minute or hour."""
     global_rate_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
-    """Origins that share GLOBAL_RATE, comma-separated; others have none."""
+    """Origins that GLOBAL_RATE holds for, comma-separated; Discord's own four count as one."""
     worker_concurrency: int = Field(100, ge=1, le=10_000)
     """The most webhook requests that this process has open at once, 1 to 10000."""
     min_interval_seconds: int = Field(1, ge=1, le=86_400)
@@ -263,8 +246,6 @@ def _general_problems(settings: Settings) -> Iterator[str]:
         yield "API_KEYS: two are the same key; takes different keys"
     if settings.database_url and not settings.encryption_keys:
         yield f"ENCRYPTION_KEYS: got nothing; DATABASE_URL needs them: {MAKE_ENCRYPTION_KEY}"
-    if (settings.security_contact is None) is not (settings.security_expires is None):
-        yield "SECURITY_EXPIRES: security.txt takes both SECURITY_CONTACT and SECURITY_EXPIRES"
 
 
 def _production_problems(settings: Settings) -> Iterator[str]:
