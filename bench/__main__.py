@@ -7,7 +7,8 @@ import platform
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,47 +19,55 @@ import uvloop
 from bench.bare import run_bare
 from bench.burst import run_burst
 from bench.figures import Burst, sink
+from bench.load import Load, run_load
 from engine.logs import configure_logging
 from models.database import Database, credentials
 from models.embedded import EmbeddedPostgres
 from models.migrate import migrate
 
+LOADED_TASKS = 20_000
 REPORT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 
 
 async def main(tasks: int, runs: int) -> None:
-    """Run the burst and the bare loop in turn; print and write the medians."""
+    """Run the scenarios in turn; print the figures and write the medians."""
     ours: list[Burst] = []
     bare: list[Burst] = []
+    loads: list[Load] = []
     with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
         server = EmbeddedPostgres(Path(folder))
         server.start()
         try:
             for number in range(runs):
-                ours.append(await _one_burst(server, f"bench_{number}", tasks))
+                async with _database(server, f"burst_{number}") as database, sink() as origin:
+                    ours.append(await run_burst(database, origin, tasks))
                 async with sink() as origin:
                     bare.append(await run_bare(origin, tasks))
+                async with _database(server, f"load_{number}") as database:
+                    loads.append(await run_load(database, LOADED_TASKS))
                 print(f"run {number + 1} of {runs}: {ours[-1]}", file=sys.stderr)
         finally:
             server.stop()
-    print(orjson.dumps({"ours": ours, "bare": bare}, option=orjson.OPT_INDENT_2).decode())
-    REPORT.write_text(_report(tasks, ours, bare))
+    figures = {"ours": ours, "bare": bare, "loads": loads}
+    print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+    REPORT.write_text(_report(tasks, ours, bare, loads))
 
 
-async def _one_burst(server: EmbeddedPostgres, name: str, tasks: int) -> Burst:
+@asynccontextmanager
+async def _database(server: EmbeddedPostgres, name: str) -> AsyncIterator[Database]:
+    """Make a migrated database, and yield it connected."""
     admin = await asyncpg.connect(**credentials(server.url("postgres")))
     await admin.execute(f"create database {name}")
     await admin.close()
     await migrate(server.url(name))
     database = await Database.connect(server.url(name))
     try:
-        async with sink() as origin:
-            return await run_burst(database, origin, tasks)
+        yield database
     finally:
         await database.close()
 
 
-def _report(tasks: int, ours: Sequence[Burst], bare: Sequence[Burst]) -> str:
+def _report(tasks: int, ours: Sequence[Burst], bare: Sequence[Burst], loads: Sequence[Load]) -> str:
     rows = "\n".join(
         f"| {name} | {_median(runs, 'last_request_ms'):.0f} | "
         f"{_median(runs, 'cpu_ms_per_delivery'):.2f} | "
@@ -84,10 +93,21 @@ that posts the same requests and stores nothing. The machine: {os.cpu_count()} c
 Last request: {ratio:.1f} times the bare loop's. CPU is user and system time of the sending process.
 This service stores each tick before it is sent (durably, with fsync), encrypts its webhook's URL at
 rest, keeps the limits, logs each attempt and records it; the bare loop does none of that.
+
+## Start: {loads[0].tasks:,} ACTIVE tasks with mixed schedules and zones
+
+| | median | slowest |
+|---|---|---|
+| all jobs registered, s after the start | {_median(loads, "ready_seconds"):.2f} \
+| {max(run.ready_seconds for run in loads):.2f} |
+| a mutation's answer while they load, ms | {_median(loads, "mutation_ms_while_loading"):.0f} \
+| {max(run.mutation_ms_while_loading for run in loads):.0f} |
+| the slowest of 20 mutations afterwards, ms | {_median(loads, "mutation_ms_after"):.0f} \
+| {max(run.mutation_ms_after for run in loads):.0f} |
 """
 
 
-def _median(runs: Sequence[Burst], field: str) -> float:
+def _median(runs: Sequence[Burst] | Sequence[Load], field: str) -> float:
     return float(statistics.median(asdict(run)[field] for run in runs))
 
 

@@ -42,7 +42,7 @@ async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
     engine = Engine(database, cipher, options)
     tick = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + tasks / 5000)
     tick = tick.replace(microsecond=0)
-    await insert_tasks(database, cipher, origin, tasks, f"{tick:%S %M %H %d %m} *")
+    await insert_tasks(database, cipher, origin, tasks, schedule=f"{tick:%S %M %H %d %m} *")
     await engine.start()
     await engine.reloaded()
     await asyncio.sleep(tick.timestamp() - time.time() - 0.2)
@@ -65,7 +65,13 @@ async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
 
 
 async def insert_tasks(
-    database: Database, cipher: WebhookCipher, origin: str, count: int, schedule: str
+    database: Database,
+    cipher: WebhookCipher,
+    origin: str,
+    count: int,
+    *,
+    schedule: str,
+    zone: str = "UTC",
 ) -> None:
     """Insert ACTIVE tasks on webhooks of their own."""
     rows = []
@@ -73,7 +79,7 @@ async def insert_tasks(
         url = f"{origin}/api/webhooks/{10**17 + number}/{secrets.token_urlsafe(51)}"
         address = parse_webhook_url(url, origins=[origin])
         rows.append(
-            (uuid7(), f"burst {uuid7()}", schedule, "UTC", cipher.encrypt(address.url),
+            (uuid7(), f"burst {uuid7()}", schedule, zone, cipher.encrypt(address.url),
              address.masked, address.webhook_id, address.key, origin, '{"content":"hello"}',
              3, "ACTIVE", 1, "SKIP", "FIRE_ONCE", 300, "AT_LEAST_ONCE")
         )  # fmt: skip

@@ -59,7 +59,8 @@ class Scheduler:
         self._gaps: set[UUID] = set()
         self._is_stale = False
         self._wake = asyncio.Event()
-        self._waiting: list[asyncio.Future[None]] = []
+        self._awaiting_changes: list[asyncio.Future[None]] = []
+        self._awaiting_comparison: list[asyncio.Future[None]] = []
         self.is_ready = False
         self.buffer = TickBuffer(
             database,
@@ -98,12 +99,12 @@ class Scheduler:
     async def apply(self, task_id: UUID) -> None:
         """Return once the change of this task has reached its job."""
         self._changed.add(task_id)
-        await self._next_turn()
+        await self._turn_of(self._awaiting_changes)
 
     async def reconcile(self) -> None:
         """Return once everything has been compared with the database."""
         self._is_stale = True
-        await self._next_turn()
+        await self._turn_of(self._awaiting_comparison)
 
     async def run(self) -> None:
         """Act until cancelled, then stop every job."""
@@ -119,23 +120,21 @@ class Scheduler:
                 job.stop()
             self._jobs.clear()
 
-    async def _next_turn(self) -> None:
+    async def _turn_of(self, queue: list[asyncio.Future[None]]) -> None:
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
+        queue.append(done)
         self._wake.set()
         await done
 
     async def _turn(self) -> None:
         self._wake.clear()
-        changed, self._changed = self._changed, set()
-        gaps, self._gaps = self._gaps, set()
         is_stale, self._is_stale = self._is_stale, False
-        waiting, self._waiting = self._waiting, []
+        waiting, self._awaiting_comparison = self._awaiting_comparison, []
         try:
             if is_stale:
                 await self._compare()
                 self.is_ready = True
-            await self._sync(changed | gaps, gaps=gaps)
+            await self._apply_changes()
         except (DatabaseUnavailable, asyncpg.PostgresError) as error:
             log.warning("reconcile_failed", reason=type(error).__name__)
             self._retry_soon()
@@ -144,9 +143,18 @@ class Scheduler:
             self._retry_soon()
         finally:
             JOBS.set(len(self._jobs))
-            for done in waiting:
-                if not done.done():
-                    done.set_result(None)
+            _resolve(waiting)
+
+    async def _apply_changes(self) -> set[UUID]:
+        """Handle the notices that have come so far; return the tasks that they name."""
+        changed, self._changed = self._changed, set()
+        gaps, self._gaps = self._gaps, set()
+        waiting, self._awaiting_changes = self._awaiting_changes, []
+        try:
+            await self._sync(changed | gaps, gaps=gaps)
+        finally:
+            _resolve(waiting)
+        return changed | gaps
 
     def _retry_soon(self) -> None:
         asyncio.get_running_loop().call_later(RETRY_SECONDS, self.reconcile_soon)
@@ -156,20 +164,23 @@ class Scheduler:
         self._wake.set()
 
     async def _compare(self) -> None:
-        """Walk over all ACTIVE tasks, and read those in full that differ from their jobs."""
-        seen: set[UUID] = set()
+        """Walk over all ACTIVE tasks, and read those in full that differ from their jobs.
+
+        Changes that come meanwhile are not kept waiting.
+        """
+        absent = set(self._jobs)
         after = UUID(int=0)
         while True:
             versions = await read_versions(self._database, after=after)
-            seen.update(version.id for version in versions)
+            absent.difference_update(version.id for version in versions)
             lagging = {version.id for version in versions if self._lags(version)}
-            differing = [version.id for version in versions if self._differs(version)]
-            await self._sync([*differing, *lagging.difference(differing)], gaps=lagging)
+            differing = {version.id for version in versions if self._differs(version)}
+            await self._sync(differing | lagging, gaps=lagging)
+            absent -= await self._apply_changes()
             if len(versions) < RANGE:
                 break
             after = versions[-1].id
-            await asyncio.sleep(0)
-        for task_id in self._jobs.keys() - seen:
+        for task_id in absent:
             self._remove(task_id)
 
     def _differs(self, version: TaskVersion) -> bool:
@@ -253,3 +264,9 @@ class Scheduler:
 
     def _gap(self, job: TaskJob) -> None:
         self._note_gaps((job.task_id,))
+
+
+def _resolve(waiting: Iterable[asyncio.Future[None]]) -> None:
+    for done in waiting:
+        if not done.done():
+            done.set_result(None)

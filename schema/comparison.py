@@ -11,9 +11,9 @@ from graphql import (
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
-    Undefined,
     is_introspection_type,
     is_specified_scalar_type,
+    print_ast,
 )
 
 COMES_LATER: Final = frozenset(
@@ -34,7 +34,7 @@ COMES_LATER: Final = frozenset(
 def differences(promised: GraphQLSchema, ours: GraphQLSchema) -> list[str]:
     """Return one line for everything promised that ours lacks, or has with another meaning.
 
-    Ours may have more: types, fields, and arguments or input fields that may be left out.
+    Both are made of SDL. Ours may have more: types, fields, and what a client may leave out.
     """
     wanted = {name: what for name, what in _parts(promised) if not _comes_later(name)}
     found = dict(_parts(ours))
@@ -75,8 +75,8 @@ def _parts_of(type_: GraphQLNamedType) -> Iterator[tuple[str, str]]:
 
 
 def _value(value: GraphQLArgument | GraphQLInputField) -> str:
-    default = "" if value.default_value is Undefined else f" = {value.default_value!r}"
-    return f"{value.type}{default}"
+    literal = value.default.literal if value.default else None
+    return f"{value.type} = {print_ast(literal)}" if literal else str(value.type)
 
 
 def _must_be_known(what: str) -> bool:

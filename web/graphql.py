@@ -1,6 +1,7 @@
 """POST /graphql: GraphQL over HTTP, for those who have a key."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 import orjson
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
@@ -28,6 +29,8 @@ from web.requests import (
     graphql_media_type,
     request_id,
 )
+
+T = TypeVar("T")
 
 # The statuses of errors that kept the operation from running, in both media types.
 _STATUSES: Final = {
@@ -86,16 +89,16 @@ class GraphQLView(GraphQL[OperationContext, None]):
         make its visitors' browsers change something here.
         """
         content_type, _ = parse_content_type(request.content_type or "")
-        if content_type != JSON_TYPE:
+        if content_type.lower() != JSON_TYPE:
             raise HTTPException(400, f"The content type must be {JSON_TYPE}.")
-        data = await super().parse_http_body(request)
-        if isinstance(data, list):
-            raise HTTPException(400, "Batching is not supported.")
-        if not isinstance(data.operation_name, (str, type(None))):
-            raise HTTPException(400, "operationName must be a string or null.")
-        # Source: GraphQL over HTTP, "GET": an empty name is none.
-        data.operation_name = data.operation_name or None
-        return data
+        body = self.parse_json(await request.get_body())
+        return GraphQLRequestData(
+            query=_member(body, "query", str),
+            variables=_member(body, "variables", dict),
+            # Source: GraphQL over HTTP, "GET": an empty name is none.
+            operation_name=_member(body, "operationName", str) or None,
+            extensions=_member(body, "extensions", dict),
+        )
 
     def parse_json(self, data: str | bytes) -> dict[str, object]:
         """Return the object that a body is made of."""
@@ -147,6 +150,15 @@ class GraphQLView(GraphQL[OperationContext, None]):
         """Return the answer in the negotiated media type with the status that belongs to it."""
         media_type = sub_response.media_type or JSON_TYPE
         return json_answer(response_data, _status(response_data, media_type), media_type=media_type)
+
+
+def _member(body: Mapping[str, object], name: str, kind: type[T]) -> T | None:
+    value = body.get(name)
+    if value is None or isinstance(value, kind):
+        return value
+    raise HTTPException(
+        400, f"{name} must be {'a string' if kind is str else 'an object'}, or null."
+    )
 
 
 def _status(answer: object, media_type: str) -> int:

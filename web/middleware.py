@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schema.errors import UNEXPECTED
@@ -15,6 +16,10 @@ from web.answers import refusal
 from web.requests import client_address
 
 MAX_LOGGED_PATH_CHARS: Final = 200
+# What proxies write down for a request whose client didn't wait for the answer.
+CLIENT_LEFT: Final = 499
+# Python refuses to read numbers of thousands of digits; this many are too long for any limit.
+MAX_LENGTH_DIGITS: Final = 18
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 log = structlog.get_logger(__name__)
@@ -50,6 +55,8 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            log.debug("client_left")
         except Exception:
             log.exception("request_failed")
             if status:
@@ -57,7 +64,7 @@ class RequestLog:
             answer = refusal(500, UNEXPECTED, request_id=request_id)
             await answer(scope, receive, send_with_id)
         finally:
-            _write_line(scope, status, time.perf_counter() - began)
+            _write_line(scope, status or CLIENT_LEFT, time.perf_counter() - began)
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:
@@ -108,4 +115,4 @@ class BodyLimit:
 
 def _announced(scope: Scope) -> int:
     length = Headers(scope=scope).get("Content-Length", "")
-    return int(length) if length.isdecimal() else 0
+    return int(length[:MAX_LENGTH_DIGITS]) if length.isdecimal() else 0

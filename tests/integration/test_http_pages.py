@@ -1,5 +1,6 @@
 """Everything of HTTP that is not GraphQL itself."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,8 @@ from structlog.testing import capture_logs
 from engine.cipher import WebhookCipher
 from models.database import Database
 from tests.conftest import StartEngine
-from tests.serving import Api, absent_database, as_reader, make_app, serving
+from tests.serving import Api, absent_database, as_admin, as_reader, make_app, serving
+from tests.waiting import wait_until
 from web.graphiql import SOURCES, GraphiQL
 from web.middleware import RequestLog
 
@@ -245,3 +247,21 @@ async def test_what_nobody_caught_is_500_in_json_and_logged_once() -> None:
     assert "secret" not in answer.text
     assert [entry["event"] for entry in logs] == ["request_failed", "request"]
     assert logs[1]["status"] == 500
+
+
+async def test_client_that_leaves_while_it_sends_is_no_fault(api: Api) -> None:
+    host, port = api.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /graphql HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    key = "".join(f"{name}: {value}\r\n" for name, value in as_admin().items())
+
+    with capture_logs() as logs:
+        writer.write(f"{head}{key}Content-Length: 100\r\n\r\n{{".encode())
+        await writer.drain()
+        await wait_until(lambda: len(logs) > 0, what="authentication")
+        writer.close()
+        await writer.wait_closed()
+        await wait_until(lambda: logs[-1]["event"] == "request", what="line of the request")
+
+    assert logs[-1]["status"] == 499
+    assert {entry["log_level"] for entry in logs} <= {"debug", "info"}
