@@ -62,7 +62,7 @@ class Budget:
     def slot(self) -> timedelta:
         """The time that each request takes up of the budget."""
         steady = max(self.rate.count - self.burst, self.rate.count / 2)
-        return timedelta(seconds=self.rate.seconds / steady)
+        return max(timedelta(seconds=self.rate.seconds / steady), timedelta.resolution)
 
 
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
@@ -160,6 +160,18 @@ class Claimed:
     idle_lanes: list[bytes]
 
 
+_RELEASE_ALL_BUT = """
+with released as (
+    update task_logs set claimed_by = null, started_at = null
+    where claimed_by = $1 and status = 'QUEUED' and id <> all($2::uuid[])
+        and started_at <= clock_timestamp() - $3::interval
+    returning webhook_key
+)
+update webhook_lanes l set owner = null
+from released r where l.webhook_key = r.webhook_key and l.owner = $1
+"""
+
+
 async def claim(
     connection: Connection, *, instance_id: UUID, limit: int, budget: Budget, claimed_at: float
 ) -> Claimed:
@@ -217,6 +229,13 @@ async def release(connection: Connection, *, instance_id: UUID, claims: Sequence
         [claim.log_id for claim in claims],
         [claim.webhook_key for claim in claims],
     )
+
+
+async def release_all_but(
+    connection: Connection, *, instance_id: UUID, log_ids: Sequence[UUID], age_seconds: float
+) -> None:
+    """Give back the claims of this copy that are older than that, except these."""
+    await connection.execute(_RELEASE_ALL_BUT, instance_id, log_ids, timedelta(seconds=age_seconds))
 
 
 def _arguments(budget: Budget) -> Iterable[object]:

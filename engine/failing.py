@@ -1,6 +1,7 @@
 """Failures in a row, and what turns tasks FAILED."""
 
 from collections.abc import Iterable, Sequence
+from typing import assert_never
 from uuid import UUID
 
 import orjson
@@ -21,11 +22,14 @@ where task_id = any($1::uuid[]) order by task_id for update
 
 _COUNT = """
 update task_cursors c set failures_in_row = case when f.failed then c.failures_in_row + 1 else 0 end
-from unnest($1::uuid[], $2::bool[]) as f (task_id, failed) where c.task_id = f.task_id
+from unnest($1::uuid[], $2::bool[], $3::bytea[]) as f (task_id, failed, webhook_key)
+join tasks t on t.id = f.task_id and t.webhook_key = f.webhook_key
+where c.task_id = f.task_id
 returning c.task_id, c.failures_in_row
 """
 
 _TASKS_OF = {
+    Stops.TASK: "select id from tasks where id = $1 and webhook_key = $2 and deleted_at is null",
     Stops.WEBHOOK: "select id from tasks where webhook_key = $1 and deleted_at is null",
     Stops.WEBHOOK_ID: "select id from tasks where webhook_id = $1 and deleted_at is null",
 }
@@ -81,14 +85,15 @@ async def count_failures(connection: Connection, ends: Sequence[Finished]) -> No
     reasons: dict[UUID, str] = {}
     if counted:
         failed = [end.status is LogStatus.FAILED for end in counted.values()]
-        for row in await connection.fetch(_COUNT, list(counted), failed):
+        # What went wrong with a webhook that the task no longer has says nothing of the new one.
+        keys = [end.claim.webhook_key for end in counted.values()]
+        for row in await connection.fetch(_COUNT, list(counted), failed, keys):
             end = counted[row["task_id"]]
             if 0 < end.claim.failure_threshold <= row["failures_in_row"]:
                 reasons[row["task_id"]] = _sentence(end, row["failures_in_row"])
     for end in ends:
-        if end.stops is not Stops.RUN:
-            for task_id in await _stop(connection, end):
-                reasons[task_id] = f"Discord refused the webhook for good: {end.message}"
+        for task_id in await _stop(connection, end):
+            reasons[task_id] = f"Discord refused the webhook for good: {end.message}"
     if reasons:
         await fail_tasks(connection, reasons)
 
@@ -100,11 +105,21 @@ def _sentence(end: Finished, failures: int) -> str:
 
 async def _stop(connection: Connection, end: Finished) -> list[UUID]:
     """Mark the webhook dead, so that it is not used again, and return the tasks to fail."""
-    if end.stops is Stops.TASK or end.stops is Stops.RUN:
-        return [end.claim.task_id]
-    whose = end.claim.webhook_key if end.stops is Stops.WEBHOOK else end.claim.webhook_id
-    await connection.execute(_KILL[end.stops], whose, end.message)
-    return [row["id"] for row in await connection.fetch(_TASKS_OF[end.stops], whose)]
+    claim = end.claim
+    match end.stops:
+        case Stops.RUN:
+            return []
+        case Stops.TASK:
+            whose: tuple[object, ...] = (claim.task_id, claim.webhook_key)
+        case Stops.WEBHOOK:
+            whose = (claim.webhook_key,)
+        case Stops.WEBHOOK_ID:
+            whose = (claim.webhook_id,)
+        case _:
+            assert_never(end.stops)
+    if end.stops is not Stops.TASK:
+        await connection.execute(_KILL[end.stops], *whose, end.message)
+    return [row["id"] for row in await connection.fetch(_TASKS_OF[end.stops], *whose)]
 
 
 async def fail_tasks(connection: Connection, reasons: dict[UUID, str]) -> None:

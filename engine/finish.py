@@ -44,6 +44,7 @@ update task_logs l set
     claimed_by = null, started_at = null, message = g.message, webhook_key = t.webhook_key
 from unnest($1::uuid[], $2::text[]) as g (id, message), tasks t
 where l.id = g.id and t.id = l.task_id
+returning l.id, l.webhook_key
 """
 
 _HOLD = """
@@ -134,11 +135,13 @@ async def _insert_retries(connection: Connection, ends: list[Finished]) -> list[
 
 
 async def _give_back(connection: Connection, ends: list[Finished]) -> None:
-    if ends:
-        await connection.execute(
-            _GIVE_BACK, [end.claim.log_id for end in ends], [end.message for end in ends]
-        )
-    moved = [end.claim.log_id for end in ends if end.claim.has_moved]
+    if not ends:
+        return
+    rows = await connection.fetch(
+        _GIVE_BACK, [end.claim.log_id for end in ends], [end.message for end in ends]
+    )
+    came_from = {end.claim.log_id: end.claim.webhook_key for end in ends}
+    moved = [row["id"] for row in rows if row["webhook_key"] != came_from[row["id"]]]
     if moved:
         await wake_lanes(connection, moved)
 

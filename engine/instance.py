@@ -31,6 +31,12 @@ on conflict (id) do update set seen_at = clock_timestamp()
 returning seen_at, started_at
 """
 
+# With work of ours left open the row stays: the others take that over when it has become old.
+_LEAVE = """
+delete from engine_instances i
+where id = $1 and not exists (select from webhook_lanes l where l.owner = i.id)
+"""
+
 log = structlog.get_logger(__name__)
 
 
@@ -96,6 +102,9 @@ class Instance:
                 await connection.add_listener(channel, _listener(hear))
             await connection.execute("set synchronous_commit = off")
             await self._beat(connection)
+        except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
+            connection.terminate()
+            raise DatabaseUnavailable(f"connecting failed: {type(error).__name__}") from error
         except BaseException:
             connection.terminate()
             raise
@@ -122,7 +131,7 @@ class Instance:
             return
         with suppress(*LOST_CONNECTION, asyncpg.PostgresError):
             async with asyncio.timeout(BEAT_TIMEOUT_SECONDS):
-                await connection.execute("delete from engine_instances where id = $1", self.id)
+                await connection.execute(_LEAVE, self.id)
                 await connection.close()
         connection.terminate()
 

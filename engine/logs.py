@@ -1,8 +1,10 @@
 """How the service logs: structured, one line an event, and never a webhook's token."""
 
+import json
 import logging
 import re
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 import orjson
@@ -43,7 +45,7 @@ def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout)
     structlog.configure(
         processors=[*shared, render_masked],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(output),
+        logger_factory=lambda *_: _Lines(output),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(output)
@@ -56,5 +58,22 @@ def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+class _Lines:
+    """Writes lines. Output that is gone must not turn into a failure of what is logged."""
+
+    def __init__(self, output: TextIO) -> None:
+        self._output = output
+
+    def msg(self, line: str) -> None:
+        with suppress(OSError, ValueError):
+            self._output.write(f"{line}\n")
+            self._output.flush()
+
+    log = debug = info = warning = error = critical = exception = fatal = msg
+
+
 def _dumps(event: object, **_: object) -> str:
-    return orjson.dumps(event, default=str).decode()
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # a lone surrogate, an integer beyond 64 bits, a key that is no text
+        return json.dumps(event, default=str)

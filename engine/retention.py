@@ -19,18 +19,18 @@ log = structlog.get_logger(__name__)
 _MINE = "select pg_try_advisory_xact_lock(hashtextextended('retention', 0))"
 
 _OLD_LOGS = """
-delete from task_logs where id in (
+delete from task_logs where id = any(array(
     select id from task_logs
-    where execution_time < clock_timestamp() - $1::interval and status <> 'QUEUED'
-    order by execution_time limit $2 for update skip locked)
+    where execution_time < statement_timestamp() - $1::interval and status <> 'QUEUED'
+    order by execution_time limit $2 for update skip locked))
 """
 
 _LOGS_OF_DELETED = """
-delete from task_logs where id in (
+delete from task_logs where id = any(array(
     select l.id from tasks t join lateral (
         select id from task_logs where task_id = t.id and status <> 'QUEUED' limit $1
     ) l on true
-    where t.deleted_at is not null limit $1 for update skip locked)
+    where t.deleted_at is not null limit $1))
 """
 
 # The row goes last, when nothing is left of its attempts; then nothing can name it any more.

@@ -108,17 +108,22 @@ class Scheduler:
 
     async def run(self) -> None:
         """Act until cancelled, then stop every job."""
+        loop = asyncio.get_running_loop()
+        compare_at = loop.time() + RECONCILE_SECONDS
         try:
             while True:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(RECONCILE_SECONDS):
+                    async with asyncio.timeout_at(compare_at):
                         await self._wake.wait()
-                self._is_stale |= not self._wake.is_set()
+                if loop.time() >= compare_at:
+                    self._is_stale = True
+                    compare_at = loop.time() + RECONCILE_SECONDS
                 await self._turn()
         finally:
             for job in self._jobs.values():
                 job.stop()
             self._jobs.clear()
+            _resolve([*self._awaiting_changes, *self._awaiting_comparison])
 
     async def _turn_of(self, queue: list[asyncio.Future[None]]) -> None:
         done = asyncio.get_running_loop().create_future()
@@ -143,7 +148,8 @@ class Scheduler:
             self._retry_soon()
         finally:
             JOBS.set(len(self._jobs))
-            _resolve(waiting)
+            # After a failure too: the change is stored, and the next comparison brings it here.
+            _resolve([*waiting, *self._awaiting_changes])
 
     async def _apply_changes(self) -> set[UUID]:
         """Handle the notices that have come so far; return the tasks that they name."""
@@ -152,6 +158,10 @@ class Scheduler:
         waiting, self._awaiting_changes = self._awaiting_changes, []
         try:
             await self._sync(changed | gaps, gaps=gaps)
+        except BaseException:
+            # The comparison that follows finds changes again, but not who noticed a gap.
+            self._gaps |= gaps
+            raise
         finally:
             _resolve(waiting)
         return changed | gaps
@@ -188,11 +198,11 @@ class Scheduler:
         return job is None or job.version < version.version
 
     def _lags(self, version: TaskVersion) -> bool:
-        """A tick was handed over some time ago, and the cursor still stands before it."""
+        """A tick was handed over a while ago, and the cursor still stands before it."""
         job = self._jobs.get(version.id)
         if job is None or job.last_tick is None or version.cursor >= job.last_tick:
             return False
-        return self._clock.now() - job.last_tick > timedelta(seconds=LATE_SECONDS)
+        return self._clock.now() - job.last_tick > timedelta(seconds=RETRY_SECONDS)
 
     async def _sync(self, task_ids: Iterable[UUID], *, gaps: Collection[UUID]) -> None:
         ids = list(task_ids)

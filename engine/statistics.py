@@ -13,7 +13,7 @@ from models.database import Database
 BATCH = 50
 
 _TASKS = """
-select clock_timestamp() as now,
+select statement_timestamp() as now,
     count(*) as total,
     count(*) filter (where status = 'ACTIVE') as active,
     count(*) filter (where status = 'INACTIVE') as inactive,
@@ -30,7 +30,7 @@ select count(*) filter (where l.status = 'SUCCESS') as succeeded,
     percentile_cont(array[0.5, 0.99]) within group (order by l.lateness_ms)
         filter (where l.retry_count = 0) as lateness_ms
 from task_logs l join tasks t on t.id = l.task_id and t.deleted_at is null
-where l.execution_time > clock_timestamp() - interval '24 hours'
+where l.execution_time > statement_timestamp() - interval '24 hours'
 """
 
 _QUEUED = """

@@ -12,10 +12,15 @@ from models.database import Connection
 TAKEN_OVER = "sent again: the copy that held it stopped before it reported"
 UNKNOWN = "The outcome is unknown: the copy that sent it stopped before it reported."
 
-# An owner without a living heartbeat; a copy that left removed its own row.
+# A copy that has work open has its row, so without an old row there is nothing to search for.
+_ANY_DEAD = """
+select exists (
+    select from engine_instances where seen_at <= clock_timestamp() - $1::interval and id <> $2)
+"""
+
 _DEAD_LANES = """
 select l.webhook_key, l.owner from webhook_lanes l
-where l.owner is not null and not exists (
+where l.owner <> $3 and not exists (
     select from engine_instances i
     where i.id = l.owner and i.seen_at > clock_timestamp() - $1::interval)
 order by l.webhook_key limit $2 for update of l skip locked
@@ -63,7 +68,9 @@ async def take_over(connection: Connection, *, instance_id: UUID, limit: int = 5
     ends them UNKNOWN. To be called only by a copy that may judge (`Instance.may_judge`).
     """
     lease = timedelta(seconds=LEASE_SECONDS)
-    dead = await connection.fetch(_DEAD_LANES, lease, limit)
+    if not await connection.fetchval(_ANY_DEAD, lease, instance_id):
+        return TakenOver(resent=0, unknown=0)
+    dead = await connection.fetch(_DEAD_LANES, lease, limit, instance_id)
     if not dead:
         await connection.execute(_FORGET, lease)
         return TakenOver(resent=0, unknown=0)

@@ -49,6 +49,7 @@ class TickBuffer:
         self._monotonic = monotonic
         self._entries: list[Tick] = []
         self._oldest_at = 0.0
+        self._drops = 0
         self._filled = asyncio.Event()
         self.last_tick_at: datetime | None = None
 
@@ -76,6 +77,7 @@ class TickBuffer:
             self.drop("held up")
             return
         early: list[Tick] = []
+        drops = self._drops
         for start in range(0, len(entries), BATCH):
             try:
                 stored = await self._store(entries[start : start + BATCH])
@@ -83,14 +85,16 @@ class TickBuffer:
                 self.drop(type(error).__name__)
                 return
             early += stored.early
-        if early:
-            await asyncio.sleep(EARLY_SECONDS)
-            self.put(early)
+        # Dropped meanwhile, they are covered by the cursors too.
+        if early and drops == self._drops:
+            self._entries[:0] = early
+            asyncio.get_running_loop().call_later(EARLY_SECONDS, self._filled.set)
 
     def drop(self, reason: str) -> None:
         """Forget what the buffer holds; the cursors cover it."""
         log.warning("ticks_dropped", reason=reason)
         self._entries = []
+        self._drops += 1
         self._on_dropped()
 
     async def _store(self, ticks: list[Tick]) -> Stored:

@@ -82,7 +82,7 @@ with batch as (
         when l.ignores_overlap or l.overlap_policy = 'ALLOW' then 'QUEUED'
         when l.nth > 1 or exists (
             select from task_logs q
-            where q.webhook_key = l.webhook_key and q.status = 'QUEUED' and q.task_id = l.task_id
+            where q.task_id = l.task_id and q.status = 'QUEUED'
         ) then 'SKIPPED'
         else 'QUEUED' end as status
     from chained l where is_live
@@ -96,7 +96,9 @@ with batch as (
         case when status = 'SKIPPED'
             then coalesce(message, 'Skipped: an earlier run of the task was still unfinished.') end
     from live order by log_id
-    returning id
+    -- Only after a step back of the database's clock: the cursor was set anew to before it.
+    on conflict (task_id, scheduled_for, retry_count) where trigger <> 'MANUAL' do nothing
+    returning id, status
 ), moved as (
     update task_cursors c set cursor = m.cursor
     from (select task_id, max(greatest(tick, moves_to)) as cursor from live group by task_id) m
@@ -109,10 +111,10 @@ with batch as (
         origin = excluded.origin,
         next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
 )
-select b.log_id, l.status, b.tick > statement_timestamp() as is_early,
+select b.log_id, s.status, b.tick > statement_timestamp() as is_early,
     coalesce(not c.is_live, false) as is_hole
 from batch b
-left join live l on l.log_id = b.log_id
+left join stored s on s.id = b.log_id
 left join chained c on c.log_id = b.log_id
 """
 

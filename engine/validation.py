@@ -140,12 +140,14 @@ class _Check:
         if timezone is not None:
             self._columns["timezone"] = timezone
         if self._current is not None:
-            expression = expression or self._current.schedule
-            timezone = timezone or self._current.timezone
+            expression = self._current.schedule if expression is None else expression
+            timezone = self._current.timezone if timezone is None else timezone
         if not self._columns.keys() & {"schedule", "timezone"} or expression is None:
             return
         try:
-            interval = parse_schedule(expression, timezone or "UTC").shortest_interval_seconds()
+            interval = parse_schedule(
+                expression, "UTC" if timezone is None else timezone
+            ).shortest_interval_seconds()
         except UnknownZone as error:
             self._fail("timezone", str(error))
             self._schedule_alone(expression)

@@ -5,15 +5,16 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
+from uuid import UUID
 
 import asyncpg
 import structlog
 
-from engine.claims import Budget, Claim, claim, release, seconds_to_next
+from engine.claims import Budget, Claim, claim, release, release_all_but, seconds_to_next
 from engine.delivery import Delivery
 from engine.ending import Finished
 from engine.finish import record
-from engine.instance import FENCE_SECONDS, Instance
+from engine.instance import FENCE_SECONDS, LEASE_SECONDS, Instance
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.takeover import take_over
@@ -55,12 +56,14 @@ class Worker:
         self._ended = asyncio.Event()
         self._recorded = asyncio.Event()
         self._recorded.set()
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], UUID] = {}
         self._results: list[Finished] = []
         self._unsent: list[Claim] = []
         self._is_draining = False
         self._has_backlog = False
-        self._claimed_at = float("-inf")
+        self._is_in_doubt = False
+        self._claims_ended = asyncio.Event()
+        self._claims_ended.set()
 
     @property
     def in_flight(self) -> int:
@@ -73,19 +76,20 @@ class Worker:
 
     async def claim_loop(self) -> None:
         """Claim and start attempts until drained or cancelled."""
-        while not self._is_draining:
-            try:
-                timeout_seconds = await self._claim_once()
-            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
-                log.warning("claim_failed", reason=type(error).__name__)
-                timeout_seconds = RETRY_SECONDS
-                self._wake.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(timeout_seconds):
-                    await self._wake.wait()
+        self._claims_ended.clear()
+        try:
+            while not self._is_draining:
+                timeout_seconds = await self._claim_safely()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(timeout_seconds):
+                        await self._wake.wait()
+        finally:
+            self._claims_ended.set()
 
     async def record_loop(self) -> None:
         """Record how attempts ended, in batches, until cancelled."""
+        if self._results or self._unsent:  # it was started again
+            self._ended.set()
         while True:
             await self._ended.wait()
             self._ended.clear()
@@ -101,9 +105,11 @@ class Worker:
         """Take over the work of dead copies, until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if not self._instance.may_judge():
+            if not (self._instance.may_judge() and self._instance.is_fresh()):
                 continue
             with suppress(DatabaseUnavailable, asyncpg.PostgresError):
+                # A claim whose connection broke may be committed after all of this.
+                await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
                 taken = await self._database.transact(
                     lambda connection: take_over(connection, instance_id=self._instance.id)
                 )
@@ -118,13 +124,27 @@ class Worker:
         """
         self._is_draining = True
         self._wake.set()
-        if self._open:
-            await asyncio.wait(self._open, timeout=timeout_seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._claims_ended.wait()
+                while self._open:
+                    await asyncio.wait(self._open)
         for delivery in self._open:
             delivery.cancel()
+        if self._is_in_doubt:
+            with suppress(DatabaseUnavailable, asyncpg.PostgresError):
+                await self._database.transact(partial(self._release_unknown, 0.0))
         with suppress(TimeoutError):
             async with asyncio.timeout(RECORD_SECONDS):
                 await self._recorded.wait()
+
+    async def _claim_safely(self) -> float:
+        try:
+            return await self._claim_once()
+        except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+            log.warning("claim_failed", reason=type(error).__name__)
+            self._wake.clear()
+            return RETRY_SECONDS
 
     async def _claim_once(self) -> float:
         """Claim what there is room for; return after how many seconds to look again."""
@@ -133,25 +153,44 @@ class Worker:
         self._has_backlog = False
         if room <= 0 or not self._instance.is_fresh():
             return POLL_SECONDS
-        self._claimed_at = self._monotonic()
+        if self._is_in_doubt:
+            await self._database.transact(partial(self._release_unknown, 0.0))
+            self._is_in_doubt = False
+        claimed_at, self._is_in_doubt = self._monotonic(), True
         async with self._database.connection() as connection:
             claimed = await claim(
                 connection,
                 instance_id=self._instance.id,
                 limit=room,
                 budget=self._budget,
-                claimed_at=self._claimed_at,
+                claimed_at=claimed_at,
             )
+            self._is_in_doubt = False
             for one in claimed.claims:
                 self._start(one)
-            if claimed.idle_lanes:
-                await self._settle(claimed.idle_lanes)
-            if len(claimed.claims) == room:
-                self._has_backlog = True
-                return POLL_SECONDS
             seconds = await seconds_to_next(connection, self._budget)
+        if claimed.idle_lanes:
+            await self._settle(claimed.idle_lanes)
+        if len(claimed.claims) == room:
+            self._has_backlog = True
+            return POLL_SECONDS
         await asyncio.sleep(COALESCE_SECONDS)
         return POLL_SECONDS if seconds is None else min(max(seconds, 0.0), POLL_SECONDS)
+
+    async def _release_unknown(self, age_seconds: float, connection: Connection) -> None:
+        """Give back what the database has held as ours for so long, and we know nothing of.
+
+        When the connection breaks after a claim was committed, its answer is lost; none of it was
+        sent.
+        """
+        ends = (end.claim.log_id for end in self._results)
+        known = {*self._open.values(), *ends, *(one.log_id for one in self._unsent)}
+        await release_all_but(
+            connection,
+            instance_id=self._instance.id,
+            log_ids=list(known),
+            age_seconds=age_seconds,
+        )
 
     async def _settle(self, webhook_keys: Sequence[bytes]) -> None:
         async def work(connection: Connection) -> None:
@@ -166,8 +205,8 @@ class Worker:
 
     def _start(self, one: Claim) -> None:
         delivery = asyncio.create_task(self._deliver(one))
-        self._open.add(delivery)
-        delivery.add_done_callback(self._open.discard)
+        self._open[delivery] = one.log_id
+        delivery.add_done_callback(self._open.pop)
         self._count()
 
     async def _deliver(self, one: Claim) -> None:
@@ -208,11 +247,40 @@ class Worker:
     async def _record_all(self) -> None:
         while self._results or self._unsent:
             batch, unsent = self._results[:RECORD_BATCH], self._unsent[:RECORD_BATCH]
-            await self._database.transact(partial(self._record, batch, unsent))
-            del self._results[: len(batch)], self._unsent[: len(unsent)]
-            for end in batch:
-                DELIVERIES.labels(end.status).inc()
-            self._count()
+            try:
+                await self._database.transact(partial(self._record, batch, unsent))
+            except asyncpg.PostgresError:
+                if len(batch) + len(unsent) == 1:
+                    raise
+                await self._record_singly(batch, unsent)
+            else:
+                self._forget(batch, unsent)
+
+    async def _record_singly(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
+        """Record each for itself, so that one the database refuses harms no other.
+
+        What is refused goes to the end of the queue, to be tried again.
+        """
+        for end in batch:
+            with suppress(asyncpg.PostgresError):
+                await self._database.transact(partial(self._record, [end], []))
+                self._forget([end], [])
+        for one in unsent:
+            await self._database.transact(partial(self._record, [], [one]))
+            self._forget([], [one])
+        refused = [end for end in batch if end in self._results]
+        if refused:
+            self._results = [end for end in self._results if end not in refused] + refused
+            raise asyncpg.DataError(f"{len(refused)} results were refused")
+
+    def _forget(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
+        """Drop what is recorded; it stands at the head of its queue, unless one was refused."""
+        for end in batch:
+            self._results.remove(end)
+            DELIVERIES.labels(end.status).inc()
+        for one in unsent:
+            self._unsent.remove(one)
+        self._count()
 
     async def _record(
         self, batch: Sequence[Finished], unsent: Sequence[Claim], connection: Connection

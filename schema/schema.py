@@ -37,7 +37,7 @@ class SilentExecutor(StrawberryGraphQLCoreExecutionContext):
     """Executes without telling names of the schema that a wrong one is near to."""
 
     @classmethod
-    def build(cls, *args: Any, **options: Any) -> list[GraphQLError] | Executor[Any]:  # noqa: ANN401
+    def build(cls, *args: Any, **options: Any) -> list[GraphQLError] | Executor[Any]:  # noqa: ANN401 - as the base has it
         """Build as ever, with suggestions hidden."""
         return super().build(*args, **{**options, "hide_suggestions": True})
 

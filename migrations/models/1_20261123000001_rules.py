@@ -52,7 +52,9 @@ CREATE UNIQUE INDEX task_logs_one_per_tick ON task_logs (task_id, scheduled_for,
 CREATE INDEX task_logs_task ON task_logs (task_id, execution_time DESC, id DESC);
 CREATE INDEX task_logs_time ON task_logs (execution_time DESC, id DESC);
 CREATE INDEX task_logs_queue ON task_logs (webhook_key, scheduled_for) WHERE status = 'QUEUED';
-CREATE INDEX task_logs_failed ON task_logs (execution_time DESC, id DESC) WHERE status = 'FAILED';
+CREATE INDEX task_logs_queued_task ON task_logs (task_id) WHERE status = 'QUEUED';
+CREATE INDEX task_logs_failed ON task_logs (status, execution_time DESC, id DESC)
+    WHERE status IN ('FAILED', 'RETRYING', 'SKIPPED', 'UNKNOWN');
 CREATE UNIQUE INDEX task_logs_feed ON task_logs (feed_id) WHERE feed_id IS NOT NULL;
 
 CREATE INDEX webhook_lanes_next ON webhook_lanes (origin, next_at);
@@ -106,7 +108,8 @@ DELETE FROM engine_state;
 DELETE FROM feed_counter;
 DROP INDEX tasks_name, tasks_created, tasks_status, tasks_webhook_key, tasks_webhook_id,
     tasks_deleted, task_logs_one_per_tick, task_logs_task, task_logs_time, task_logs_queue,
-    task_logs_failed, task_logs_feed, webhook_lanes_next, audit_logs_at, audit_logs_task;
+    task_logs_queued_task, task_logs_failed, task_logs_feed, webhook_lanes_next, audit_logs_at,
+    audit_logs_task;
 ALTER TABLE tasks DROP CONSTRAINT tasks_status_known, DROP CONSTRAINT tasks_overlap_known,
     DROP CONSTRAINT tasks_misfire_known, DROP CONSTRAINT tasks_guarantee_known,
     DROP CONSTRAINT tasks_name_given, DROP CONSTRAINT tasks_max_retry_range,

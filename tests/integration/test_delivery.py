@@ -94,7 +94,9 @@ async def test_failures_in_a_row_are_counted_up_to_the_threshold(
     tasks: TaskService, fake_discord: FakeDiscord
 ) -> None:
     task = await make_task(tasks, fake_discord, max_retry=0, failure_threshold=2)
-    fake_discord.script(task.webhook_id, INVALID_FORM, (200, {"id": "1"}), INVALID_FORM)
+    body: dict[str, object] = {"id": "1"}
+    delivered: Scripted = (200, body)
+    fake_discord.script(task.webhook_id, INVALID_FORM, delivered, INVALID_FORM)
 
     for number in range(1, 4):
         await tasks.trigger(ACTOR, task.id)

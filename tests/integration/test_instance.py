@@ -5,12 +5,18 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from typing import cast
 from uuid import UUID
 
 import asyncpg
 import pytest
+from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
+from engine.cipher import WebhookCipher
+from engine.claims import _CLAIM
 from engine.clock import DatabaseClock
+from engine.engine import Engine
+from engine.finish import _OURS
 from engine.instance import (
     FENCE_SECONDS,
     LEASE_SECONDS,
@@ -18,9 +24,55 @@ from engine.instance import (
     WORK_CHANNEL,
     Instance,
 )
-from models.database import Database, credentials
+from engine.service import TaskService
+from engine.takeover import take_over
+from models.database import Database, PooledConnection, credentials
+from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
+from tests.conftest import make_service
+from tests.fake_discord import FakeDiscord
+from tests.tasks import ACTOR, logs_of, make_task, wait_for_logs
 from tests.waiting import wait_until
+
+
+class LossyConnection:
+    """A real connection that breaks after a statement was run, before its answer came."""
+
+    def __init__(self, connection: PooledConnection, database: "LossyDatabase") -> None:
+        self._connection = connection
+        self._database = database
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._connection, name)
+
+    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        rows = await self._connection.fetch(statement, *arguments)
+        if rows and statement == self._database.loses_answer_of:
+            self._database.loses_answer_of = None
+            raise self._database.breaks_with
+        if rows and statement == self._database.holds_answer_of:
+            self._database.holds_answer_of = None
+            self._database.is_held.set()
+            await self._database.is_let_go.wait()
+        return rows
+
+
+class LossyDatabase(Database):
+    """The database, on whose connections one answer is lost or late when a test asks for it."""
+
+    loses_answer_of: str | None = None
+    breaks_with: Exception = asyncpg.ConnectionDoesNotExistError("connection was closed")
+    holds_answer_of: str | None = None
+
+    def __init__(self, client: AsyncpgDBClient, url: str, *, pool_timeout_seconds: float) -> None:
+        super().__init__(client, url, pool_timeout_seconds=pool_timeout_seconds)
+        self.is_held = asyncio.Event()
+        self.is_let_go = asyncio.Event()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PooledConnection]:
+        async with super().connection() as connection:
+            yield cast("PooledConnection", LossyConnection(connection, self))
 
 
 class Copy:
@@ -66,6 +118,13 @@ class Copy:
             with suppress(asyncio.CancelledError):
                 await beating
             await self.instance.leave()
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[LossyDatabase]:
+    database = await LossyDatabase.connect(database_url)
+    yield database
+    await database.close()
 
 
 @pytest.fixture
@@ -215,7 +274,7 @@ async def test_several_losses_in_a_row_are_survived(
         for _ in range(3):
             expected = copy.connects + 1
             await terminate_others(other)
-            await wait_until(lambda: copy.connects == expected, what="next connect")  # noqa: B023
+            await wait_until(lambda: copy.connects == expected, what="next connect")  # noqa: B023 - waited for at once
 
 
 async def test_heartbeat_that_hangs_counts_as_a_lost_connection(
@@ -318,3 +377,82 @@ async def test_statement_on_a_connection_that_just_ended_is_a_database_unavailab
     for _ in range(5):
         with pytest.raises(DatabaseUnavailable):
             await query_a_connection_that_just_ended(database, other)
+
+
+async def test_copy_never_takes_over_from_itself(
+    copy: Copy, database: Database, service: TaskService, fake_discord: FakeDiscord
+) -> None:
+    """After a pause of its process it may judge before its first heartbeat, but it is not dead."""
+    task = await make_task(service, fake_discord)
+    await service.trigger(ACTOR, task.id)
+    own = copy.instance.id
+    async with database.connection() as connection:
+        await connection.execute(
+            "insert into engine_instances values ($1, now() - interval '10 s', now(), '')", own
+        )
+        await connection.execute("update webhook_lanes set owner = $1", own)
+        await connection.execute("update task_logs set claimed_by = $1, started_at = now()", own)
+
+    taken = await database.transact(lambda connection: take_over(connection, instance_id=own))
+
+    assert (taken.resent, taken.unknown) == (0, 0)
+
+
+async def test_claim_whose_answer_was_lost_is_sent_all_the_same(
+    database: LossyDatabase, cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine
+) -> None:
+    """The database holds the claim of a living copy, which knows nothing of it."""
+    tasks = make_service(cipher, fake_discord.origin, engine)
+    task = await make_task(tasks, fake_discord)
+    database.loses_answer_of = _CLAIM
+
+    await tasks.trigger(ACTOR, task.id)
+
+    await wait_for_logs(task, LogStatus.SUCCESS, timeout_seconds=10)
+    assert not database.loses_answer_of
+    assert len(fake_discord.requests) == 1
+
+
+async def test_claim_that_was_under_way_at_a_stop_is_given_back(
+    database: LossyDatabase, cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine
+) -> None:
+    """Else the next copy must take it for sent, and AT_MOST_ONCE gives it up."""
+    tasks = make_service(cipher, fake_discord.origin, engine)
+    task = await make_task(tasks, fake_discord)
+    database.holds_answer_of = _CLAIM
+    await tasks.trigger(ACTOR, task.id)
+    await database.is_held.wait()
+
+    stopping = asyncio.create_task(engine.stop())
+    await asyncio.wait([stopping], timeout=0.5)
+    database.is_let_go.set()
+    await stopping
+
+    (row,) = await logs_of(task)
+    assert (row.status, row.claimed_by) == (LogStatus.QUEUED, None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.ConnectionDoesNotExistError("connection was closed"),
+        asyncpg.InternalClientError("cannot switch to state 11"),
+        RuntimeError("a part of the engine that fails is started again"),
+    ],
+)
+async def test_result_whose_recording_broke_off_is_recorded_all_the_same(
+    database: LossyDatabase,
+    cipher: WebhookCipher,
+    fake_discord: FakeDiscord,
+    engine: Engine,
+    error: Exception,
+) -> None:
+    tasks = make_service(cipher, fake_discord.origin, engine)
+    task = await make_task(tasks, fake_discord)
+    database.loses_answer_of, database.breaks_with = _OURS, error
+
+    await tasks.trigger(ACTOR, task.id)
+
+    await wait_for_logs(task, LogStatus.SUCCESS, timeout_seconds=6)
+    assert not database.loses_answer_of
+    assert len(fake_discord.requests) == 1

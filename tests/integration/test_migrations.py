@@ -62,9 +62,7 @@ async def test_last_migration_can_be_undone_and_applied_again(empty_url: str) ->
     before = await columns(empty_url)
     async with (
         TortoiseContext(),
-        Command(
-            tortoise_config(empty_url), app="models", location=str(MIGRATIONS)
-        ) as command,
+        Command(tortoise_config(empty_url), app="models", location=str(MIGRATIONS)) as command,
     ):
         undone = await command.downgrade(version=-1, delete=False)
 
@@ -76,8 +74,6 @@ async def test_last_migration_can_be_undone_and_applied_again(empty_url: str) ->
 async def test_models_have_no_change_without_a_migration(database_url: str) -> None:
     async with (
         TortoiseContext(),
-        Command(
-            tortoise_config(database_url), app="models", location=str(MIGRATIONS)
-        ) as command,
+        Command(tortoise_config(database_url), app="models", location=str(MIGRATIONS)) as command,
     ):
         assert await command.migrate("drift", no_input=True) == ""

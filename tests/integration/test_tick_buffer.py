@@ -411,3 +411,20 @@ async def test_stopping_lets_go_of_those_who_wait_for_the_scheduler(
     for one in pending:
         one.cancel()
     assert pending == set()
+
+
+async def test_change_is_answered_while_the_database_fails_the_comparison(
+    cipher: WebhookCipher, fake_discord: FakeDiscord, engine: Engine, database: Database
+) -> None:
+    """It is stored; that the engine knows of it may come later."""
+    task = await make_task(make_service(cipher, fake_discord.origin, engine), fake_discord)
+    await run_sql(database, "alter table task_cursors rename column cursor to elsewhere")
+
+    waiting = asyncio.create_task(engine.applied(task.id))
+    await asyncio.sleep(0)
+    engine._scheduler.reconcile_soon()
+    done, _ = await asyncio.wait([waiting], timeout=3)
+
+    await run_sql(database, "alter table task_cursors rename column elsewhere to cursor")
+    await asyncio.wait([waiting], timeout=5)
+    assert done == {waiting}

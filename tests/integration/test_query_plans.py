@@ -1,0 +1,354 @@
+"""No statement that runs often, and no list, walks over the whole of a large table."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+import pytest
+
+from engine import claims, finish, lanes, retention, statistics, takeover, ticks
+from engine.ticks import Tick
+from models.database import credentials, tortoise_config
+from schema import records
+from tests.conftest import NO_BUDGET, of_database
+
+TASKS = 1_000
+LOGS = 100_000
+A_MINUTE = timedelta(minutes=1)
+
+# Half of the tasks are off. Of each hundred logs one is FAILED; every tenth task has one queued,
+# every twentieth of those claimed by a copy that is dead.
+SEED = f"""
+insert into tasks (id, name, schedule, timezone, webhook_url, webhook_url_masked, webhook_id,
+    webhook_key, origin, payload, max_retry, status, failure_threshold, overlap_policy,
+    misfire_policy, misfire_grace_seconds, delivery_guarantee, created_at)
+select gen_random_uuid(), 'task ' || n, '* * * * *', 'UTC', 'encrypted', 'masked', '1',
+    sha256(n::text::bytea), 'https://discord.com', '{{"content": "hello"}}', 3,
+    case when n % 20 = 0 then 'FAILED' when n % 2 = 0 then 'INACTIVE' else 'ACTIVE' end, 1,
+    'SKIP', 'FIRE_ONCE', 300, 'AT_LEAST_ONCE', now() - n * interval '1 minute'
+from generate_series(1, {TASKS}) as n;
+
+insert into task_logs (id, run_id, task_id, webhook_key, trigger, scheduled_for, execution_time,
+    deadline_at, status, finished_at, feed_id)
+select gen_random_uuid(), gen_random_uuid(), t.id, t.webhook_key, 'SCHEDULE', at, at,
+    at + interval '1 hour', case when n % 100 = 0 then 'FAILED' else 'SUCCESS' end, at,
+    row_number() over (order by at, t.id)
+from tasks t, generate_series(1, {LOGS // TASKS}) as n,
+    lateral (select now() - n * interval '7 hours' as at) a;
+
+insert into task_logs (id, run_id, task_id, webhook_key, trigger, scheduled_for, execution_time,
+    deadline_at, status, claimed_by)
+select gen_random_uuid(), gen_random_uuid(), t.id, t.webhook_key, 'SCHEDULE', now(), now(),
+    now() + interval '1 hour', 'QUEUED', w.owner
+from (select *, row_number() over (order by id) as n from tasks) t,
+    lateral (select case when t.n % 200 = 0 then gen_random_uuid() end as owner) w
+where t.n % 10 = 0;
+
+insert into webhook_lanes (webhook_key, origin, next_at, owner)
+select t.webhook_key, t.origin, q.execution_time, q.claimed_by
+from tasks t left join task_logs q on q.task_id = t.id and q.status = 'QUEUED';
+"""
+
+
+@pytest.fixture(scope="module")
+def seeded_url(server_url: str, template: str) -> Iterator[str]:
+    """A database with many logs, which no test changes."""
+    name = f"plans_{uuid4().hex}"
+
+    async def on_server(*statements: str) -> None:
+        connection = await asyncpg.connect(**credentials(server_url))
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.close()
+
+    async def seed() -> None:
+        await on_server(f'create database "{name}" template "{template}"')
+        connection = await asyncpg.connect(**credentials(of_database(server_url, name)))
+        await connection.execute(SEED)
+        await connection.execute("vacuum analyze")
+        await connection.close()
+
+    asyncio.run(seed())
+    yield of_database(server_url, name)
+    asyncio.run(on_server(f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+async def seeded(seeded_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection with the settings of the service's own."""
+    pool = tortoise_config(seeded_url)["connections"]["default"]["credentials"]
+    connection = await asyncpg.connect(
+        **credentials(seeded_url), server_settings=pool["server_settings"]
+    )
+    yield connection
+    await connection.close()
+
+
+def scans(plan: dict[str, object]) -> Iterator[dict[str, object]]:
+    """Yield the node of each scan of a table in a plan."""
+    if "Scan" in str(plan["Node Type"]) and "Relation Name" in plan:
+        yield plan
+    below = plan.get("Plans", [])
+    assert isinstance(below, list)
+    for child in below:
+        yield from scans(child)
+
+
+async def scans_of(
+    connection: "asyncpg.Connection[asyncpg.Record]", statement: str, *arguments: object
+) -> list[dict[str, object]]:
+    plan = await connection.fetchval(f"explain (format json) {statement}", *arguments)
+    return list(scans(orjson.loads(plan)[0]["Plan"]))
+
+
+async def scanned_whole(
+    connection: "asyncpg.Connection[asyncpg.Record]", statement: str, *arguments: object
+) -> set[str]:
+    """Return the tables that the statement walks over from end to end."""
+    found = await scans_of(connection, statement, *arguments)
+    return {str(scan["Relation Name"]) for scan in found if scan["Node Type"] == "Seq Scan"}
+
+
+async def some_tasks(
+    connection: "asyncpg.Connection[asyncpg.Record]", count: int, *, status: str = "ACTIVE"
+) -> list[asyncpg.Record]:
+    return list(
+        await connection.fetch(
+            "select * from tasks where status = $1 order by id limit $2", status, count
+        )
+    )
+
+
+def ids_of(rows: list[asyncpg.Record]) -> list[UUID]:
+    return [row["id"] for row in rows]
+
+
+async def queued_logs(connection: "asyncpg.Connection[asyncpg.Record]") -> list[asyncpg.Record]:
+    return list(
+        await connection.fetch("select * from task_logs where status = 'QUEUED' order by id")
+    )
+
+
+def test_there_are_as_many_rows_as_the_names_say(seeded_url: str) -> None:
+    async def count() -> tuple[int, int]:
+        connection = await asyncpg.connect(**credentials(seeded_url))
+        logs = await connection.fetchval("select count(*) from task_logs")
+        tasks = await connection.fetchval("select count(*) from tasks")
+        await connection.close()
+        return logs, tasks
+
+    assert asyncio.run(count()) == (LOGS + TASKS // 10, TASKS)
+
+
+async def test_claim(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    whole = await scanned_whole(seeded, claims._CLAIM, uuid4(), 100, *claims._arguments(NO_BUDGET))
+
+    assert "task_logs" not in whole
+
+
+async def test_time_of_the_next_claim(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    whole = await scanned_whole(seeded, claims._NEXT, *claims._arguments(NO_BUDGET))
+
+    assert whole <= {"origins"}
+
+
+async def test_release(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    rows = (await queued_logs(seeded))[:10]
+    whole = await scanned_whole(
+        seeded, claims._RELEASE, uuid4(), ids_of(rows), [row["webhook_key"] for row in rows]
+    )
+
+    assert whole <= {"webhook_lanes"}
+
+
+@pytest.mark.parametrize("batch", [1, 100, 500])
+async def test_storing_ticks(seeded: "asyncpg.Connection[asyncpg.Record]", batch: int) -> None:
+    """With it the check for an overlap."""
+    tasks = await some_tasks(seeded, batch)
+    now = await seeded.fetchval("select now()")
+    entries = [Tick(task_id=row["id"], version=1, at=now + A_MINUTE, since=now) for row in tasks]
+
+    whole = await scanned_whole(seeded, ticks._STORE, *ticks._columns(entries), timedelta(hours=1))
+
+    assert whole <= {"tasks", "task_cursors"}
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+async def test_settling_lanes(seeded: "asyncpg.Connection[asyncpg.Record]", batch: int) -> None:
+    rows = (await queued_logs(seeded))[:batch]
+    whole = await scanned_whole(
+        seeded,
+        lanes._SETTLE,
+        [row["webhook_key"] for row in rows],
+        ids_of(rows),
+        [timedelta(0)] * batch,
+        [True] * batch,
+        [True] * batch,
+        ["1"] * batch,
+        uuid4(),
+        30,
+        A_MINUTE,
+        5,
+        A_MINUTE,
+    )
+
+    assert whole <= {"webhook_lanes"}
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+async def test_recording_ends(seeded: "asyncpg.Connection[asyncpg.Record]", batch: int) -> None:
+    rows = (await queued_logs(seeded))[:batch]
+    ids, keys = ids_of(rows), [row["webhook_key"] for row in rows]
+    nothing: list[None] = [None] * batch
+    statements: list[tuple[str, list[object]]] = [
+        (finish._OURS, [ids, keys, uuid4()]),
+        (finish._RETRIES, [[uuid4() for _ in ids], ids, [A_MINUTE] * batch]),
+        (finish._GIVE_BACK, [ids, nothing]),
+        (finish._END, [ids, ["SUCCESS"] * batch, *[nothing] * 5]),
+        (lanes._WAKE, [ids]),
+    ]
+
+    for statement, arguments in statements:
+        whole = await scanned_whole(seeded, statement, *arguments)
+
+        assert whole <= {"webhook_lanes", "tasks", "feed_counter"}, statement
+
+
+async def test_taking_over(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    dead = [row for row in await queued_logs(seeded) if row["claimed_by"] is not None]
+    assert len(dead) == TASKS // 200
+    whole = await scanned_whole(
+        seeded,
+        takeover._OPEN,
+        [row["webhook_key"] for row in dead],
+        [row["claimed_by"] for row in dead],
+    )
+
+    assert whole == set()
+
+
+async def test_looking_for_dead_copies(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """It runs every two seconds in every copy."""
+    whole = await scanned_whole(seeded, takeover._DEAD_LANES, A_MINUTE, 500, uuid4())
+
+    assert whole <= {"engine_instances", "webhook_lanes"}
+
+
+async def test_removing_deleted_tasks(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for statement in (retention._LOGS_OF_DELETED, retention._DELETED):
+        whole = await scanned_whole(seeded, statement, 1000)
+
+        assert whole == set(), statement
+
+
+async def test_removing_old_logs(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """It runs every minute and mostly finds none, so the index must find the end of the old ones.
+
+    A volatile function, as clock_timestamp() is, can't be a condition of an index.
+    """
+    found = await scans_of(seeded, retention._OLD_LOGS, timedelta(days=30), 1000)
+
+    assert len(found) == 2
+    assert [scan for scan in found if not scan.keys() & {"Index Cond", "Recheck Cond"}] == []
+
+
+async def test_figures_of_the_last_day(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    for statement in (statistics._RUNS, statistics._QUEUED):
+        whole = await scanned_whole(seeded, statement)
+
+        assert whole <= {"tasks"}, statement
+
+
+async def list_arguments(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+) -> dict[str, tuple[str, list[object]]]:
+    """Return each list of the API with the arguments of a usual call."""
+    tasks = ids_of(await some_tasks(connection, 50))
+    some_day = await connection.fetchval("select now() - interval '10 days'")
+    day = [some_day, some_day + timedelta(days=1)]
+    return {
+        "logs, first page": (records._LOGS, [None, None, None, None, 20, 0]),
+        "logs, page 100": (records._LOGS, [None, None, None, None, 20, 1980]),
+        "logs of a task": (records._LOGS, [tasks[0], None, None, None, 20, 0]),
+        "logs that FAILED": (records._LOGS, [None, "FAILED", None, None, 20, 0]),
+        "logs that are QUEUED": (records._LOGS, [None, "QUEUED", None, None, 20, 0]),
+        "logs that are UNKNOWN": (records._LOGS, [None, "UNKNOWN", None, None, 20, 0]),
+        "logs of a day": (records._LOGS, [None, None, *day, 20, 0]),
+        "failed logs of a task": (records._LOGS, [tasks[0], "FAILED", None, None, 20, 0]),
+        "count of a task's logs": (records._LOG_COUNT, [tasks[0], None, None, None]),
+        "count of FAILED": (records._LOG_COUNT, [None, "FAILED", None, None]),
+        "count of a day": (records._LOG_COUNT, [None, None, *day]),
+        "last log of 50 tasks": (records._LOGS_OF_TASKS, [tasks, None, 1, 0]),
+        "logs page of 50 tasks": (records._LOGS_OF_TASKS, [tasks, "FAILED", 20, 0]),
+        "counts of 50 tasks": (records._LOG_COUNTS, [tasks, None]),
+        "tasks, first page": (records._TASKS, [None, None, 10, 0]),
+        "tasks that are ACTIVE": (records._TASKS, ["ACTIVE", None, 10, 0]),
+        "tasks that FAILED": (records._TASKS, ["FAILED", None, 10, 0]),
+        "tasks by search": (records._TASKS, [None, "%task 7%", 10, 0]),
+        "50 tasks by id": (records._TASKS_BY_ID, [tasks]),
+    }
+
+
+LISTS = [
+    "logs, first page",
+    "logs, page 100",
+    "logs of a task",
+    "logs that FAILED",
+    "logs that are QUEUED",
+    "logs that are UNKNOWN",
+    "logs of a day",
+    "failed logs of a task",
+    "count of a task's logs",
+    "count of FAILED",
+    "count of a day",
+    "last log of 50 tasks",
+    "logs page of 50 tasks",
+    "counts of 50 tasks",
+    "tasks, first page",
+    "tasks that are ACTIVE",
+    "tasks that FAILED",
+    "tasks by search",
+    "50 tasks by id",
+]
+
+
+ORDERED_TASKS = ["tasks, first page", "tasks that are ACTIVE", "tasks that FAILED"]
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_list(seeded: "asyncpg.Connection[asyncpg.Record]", name: str) -> None:
+    statement, arguments = (await list_arguments(seeded))[name]
+
+    whole = await scanned_whole(seeded, statement, *arguments)
+
+    assert "task_logs" not in whole
+    if name in ORDERED_TASKS:
+        assert "tasks" not in whole
+
+
+@pytest.mark.parametrize("name", LISTS)
+async def test_list_once_its_statement_is_prepared(
+    seeded: "asyncpg.Connection[asyncpg.Record]", name: str
+) -> None:
+    """After some calls PostgreSQL may settle on one plan for all arguments; asyncpg keeps it."""
+    statement, arguments = (await list_arguments(seeded))[name]
+    prepared = await seeded.prepare(statement)
+    for _ in range(10):
+        await prepared.fetch(*arguments)
+    before = await sequential_scans(seeded)
+
+    await prepared.fetch(*arguments)
+
+    assert await sequential_scans(seeded) == before
+
+
+async def sequential_scans(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+    """Return how often this session's statements began to walk over task_logs from its start."""
+    await connection.execute("select pg_stat_force_next_flush()")
+    count: int = await connection.fetchval(
+        "select seq_scan from pg_stat_user_tables where relname = 'task_logs'"
+    )
+    return count
