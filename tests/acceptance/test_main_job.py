@@ -132,12 +132,12 @@ async def test_updated_toggled_and_deleted_task_is_rescheduled_and_unscheduled(
 
 
 async def test_without_the_right_key_nothing_is_answered(service: Service) -> None:
-    for key in (None, "wrong"):
+    for key in (None, "somebody-guessed-this"):
         status, body = await service.post("{ __schema { types { name } } }", key=key)
         assert status == 401
         assert body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert not body.get("data")
-    assert "wrong" not in service.text
+    assert "somebody-guessed-this" not in service.text
     assert API_KEY not in service.text
 
 
