@@ -2,10 +2,12 @@
 
 import argparse
 import asyncio
+import os
 import secrets
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -259,11 +261,19 @@ def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> tupl
     """Return the secret kept in DATA_DIR, and whether it was made just now."""
     path: Path = settings.data_dir / name
     with suppress(FileNotFoundError):
-        return path.read_text().strip(), False
+        kept = path.read_text().strip()
+        if not kept:
+            raise OSError(f"{path} is empty: put back the key that it held")
+        return kept, False
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.touch(mode=0o600)
     secret = make()
-    path.write_text(f"{secret}\n")
+    # Complete before it has its name: without this key, what is stored can't be read again.
+    descriptor, new = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(f"{secret}\n")
+        file.flush()
+        os.fsync(file.fileno())
+    Path(new).rename(path)
     return secret, True
 
 

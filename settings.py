@@ -168,7 +168,7 @@ class Settings(BaseSettings):
     discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
     """Origins that a webhook URL may have, comma-separated; in production https:// only."""
     global_rate: Rate = "50/second"
-    """How many requests each of GLOBAL_RATE_ORIGINS gets, a number per second, minute or hour."""
+    """The most requests each of GLOBAL_RATE_ORIGINS gets, a number per second, minute or hour."""
     global_rate_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
     """Origins that GLOBAL_RATE holds for, comma-separated; Discord's own four count as one."""
     worker_concurrency: int = Field(100, ge=1, le=10_000)

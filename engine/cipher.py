@@ -15,10 +15,17 @@ class WrongEncryptionKeys(EngineError):
 
 
 class WebhookCipher:
-    """Encrypts with the first of the keys, decrypts with any of them."""
+    """Encrypts with the first of the keys, decrypts with any of them.
+
+    Raises:
+        WrongEncryptionKeys: one of the keys has not the form of a key.
+    """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        self._fernet = MultiFernet([Fernet(key) for key in keys])
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise WrongEncryptionKeys("ENCRYPTION_KEYS: one of them is no Fernet key") from None
 
     def encrypt(self, text: str) -> str:
         """Return the text encrypted, fit for a text column."""

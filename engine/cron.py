@@ -75,6 +75,7 @@ class Schedule:
     def description(self) -> str:
         """Return the schedule in English: `At 09:00 on Monday through Friday`."""
         text = CronSim(self._fields, _REFERENCE).explain()
+        text = re.sub(r"\b([Ee]very) second (?=second|minute|hour|day|month)", r"\1 other ", text)
         return re.sub(r"\b([2-5])([123])th\b", _ordinal, text)
 
     def next_after(self, at: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
@@ -23,6 +24,8 @@ from models.enums import LogStatus, RunTrigger, TaskStatus
 
 log = structlog.get_logger(__name__)
 
+# As many are looked at for the shortest round trip.
+ROUND_TRIPS = 50
 # Components are rare, so the payload is parsed only when it may have some.
 _COMPONENTS = '"components"'
 
@@ -46,6 +49,7 @@ class Delivery:
         self._clock = clock
         self._monotonic = monotonic
         self._jitter = jitter
+        self._durations: deque[float] = deque(maxlen=ROUND_TRIPS)
 
     def settle_unsent(self, claim: Claim) -> Finished | None:
         """Return how the attempt ends without being sent; None if it is to be sent."""
@@ -117,7 +121,7 @@ class Delivery:
             lateness_ms=_ms(lateness),
             message_id=verdict.message_id,
             channel_id=verdict.channel_id,
-            was_sent=verdict.outcome is not Outcome.NOT_SENT or verdict.http_status is not None,
+            counted_at=self._counted_at(verdict, duration_seconds),
             counts_as_failure=True,
             stops=verdict.stops,
             retry_in_seconds=decision.retry_in_seconds,
@@ -126,6 +130,20 @@ class Delivery:
             holds_origin=verdict.waits is Waits.ORIGIN,
             hold_seconds=verdict.wait_seconds,
         )
+
+    def _counted_at(self, verdict: Verdict, duration_seconds: float | None) -> datetime | None:
+        """Return the latest instant at which Discord can have counted this request, by the clock.
+
+        It was counted before the answer came, by the way back at least. So much will the next
+        request take at least on its way, so a full round trip of the shortest kind is left out:
+        else a webhook that sends exactly at its limit would fall behind with every request.
+        """
+        if verdict.outcome is Outcome.NOT_SENT and verdict.http_status is None:
+            return None
+        if duration_seconds is not None:
+            self._durations.append(duration_seconds)
+        shortest_seconds = min(self._durations, default=0.0)
+        return datetime.fromtimestamp(self._clock() - shortest_seconds, UTC)
 
 
 def _ms(seconds: float | None) -> float | None:

@@ -1,6 +1,7 @@
 """How one claimed attempt ended, as it goes from the delivery to the record."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from engine.claims import Claim
 from engine.verdict import Stops
@@ -14,7 +15,8 @@ class Finished:
     Status QUEUED gives the attempt back, to be sent again. RETRYING needs `retry_in_seconds`.
     `lane_pause_seconds` is what the webhook itself must rest; `knows_bucket` says that its
     headers told its limit. With `holds_origin` the whole origin rests: for `hold_seconds`, or, if
-    that is None, for a minute, doubled each time. `counts_as_failure` makes a FAILED run count
+    that is None, for a minute, doubled each time. `counted_at` is when Discord counted the request
+    at the latest, None if it never got there. `counts_as_failure` makes a FAILED run count
     towards the task's failureThreshold.
     """
 
@@ -26,7 +28,7 @@ class Finished:
     lateness_ms: float | None = None
     message_id: str | None = None
     channel_id: str | None = None
-    was_sent: bool = False
+    counted_at: datetime | None = None
     counts_as_failure: bool = False
     stops: Stops = Stops.RUN
     retry_in_seconds: float | None = None

@@ -167,7 +167,7 @@ def _lane_end(end: Finished) -> LaneEnd:
         ended_log_id=None if end.status is LogStatus.QUEUED else end.claim.log_id,
         pause_seconds=end.lane_pause_seconds,
         knows_bucket=end.knows_bucket,
-        was_sent=end.was_sent,
+        counted_at=end.counted_at,
         channel_id=end.channel_id,
     )
 

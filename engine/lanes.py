@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from engine.limits import (
+    CHANNEL_MARGIN_SECONDS,
     CHANNEL_SENDS,
     CHANNEL_WINDOW_SECONDS,
     SENDS_PER_WINDOW,
@@ -14,15 +15,17 @@ from engine.limits import (
 from engine.verdict import WAIT_MARGIN_SECONDS
 from models.database import Connection
 
-# $1 keys, $2 log ids that ended (null: given back), $3 pauses, $4 bucket known, $5 was sent,
-# $6 channel ids, $7 instance, $8 and $9 the channel's limit, $10 and $11 the webhook's
+# $1 keys, $2 log ids that ended (null: given back), $3 pauses, $4 bucket known,
+# $5 when counted (null: not sent), $6 channel ids, $7 instance, $8 and $9 the channel's limit,
+# $10 and $11 the webhook's
 _SETTLE = """
 with ended as (
-    select e.*, l.open_at as open_before, case when e.was_sent then
-        (l.recent_sends || clock_timestamp())[greatest(cardinality(l.recent_sends) + 2 - $8, 1):]
+    select e.*, l.open_at as open_before, case when e.counted_at is not null then
+        (l.recent_sends || e.counted_at)[greatest(cardinality(l.recent_sends) + 2 - $8, 1):]
         else l.recent_sends end as sends
-    from unnest($1::bytea[], $2::uuid[], $3::interval[], $4::bool[], $5::bool[], $6::text[])
-        as e (webhook_key, log_id, pause, knows_bucket, was_sent, channel_id)
+    from unnest($1::bytea[], $2::uuid[], $3::interval[], $4::bool[], $5::timestamptz[],
+            $6::text[])
+        as e (webhook_key, log_id, pause, knows_bucket, counted_at, channel_id)
     join webhook_lanes l using (webhook_key)
 ), opened as (
     select e.*, greatest(
@@ -71,14 +74,15 @@ on conflict (webhook_key) do update set
 class LaneEnd:
     """What an ended request says about its webhook; the defaults say that nothing was sent.
 
-    `ended_log_id` is None for an attempt that was given back and still waits.
+    `ended_log_id` is None for an attempt that was given back and still waits; `counted_at` is when
+    Discord counted the request at the latest.
     """
 
     webhook_key: bytes
     ended_log_id: UUID | None = None
     pause_seconds: float = 0.0
     knows_bucket: bool = True
-    was_sent: bool = False
+    counted_at: datetime | None = None
     channel_id: str | None = None
 
 
@@ -101,11 +105,11 @@ async def settle_lanes(
         [end.ended_log_id for end in ends],
         [timedelta(seconds=end.pause_seconds) for end in ends],
         [end.knows_bucket for end in ends],
-        [end.was_sent for end in ends],
+        [end.counted_at for end in ends],
         [end.channel_id for end in ends],
         instance_id,
         CHANNEL_SENDS,
-        timedelta(seconds=CHANNEL_WINDOW_SECONDS + WAIT_MARGIN_SECONDS),
+        timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
         SENDS_PER_WINDOW,
         timedelta(seconds=WINDOW_SECONDS + WAIT_MARGIN_SECONDS),
     )

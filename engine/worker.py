@@ -19,6 +19,7 @@ from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.takeover import take_over
 from models.database import Connection, Database
+from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
 
 POLL_SECONDS = 2.0
@@ -277,7 +278,8 @@ class Worker:
         """Drop what is recorded; it stands at the head of its queue, unless one was refused."""
         for end in batch:
             self._results.remove(end)
-            DELIVERIES.labels(end.status).inc()
+            if end.status is not LogStatus.QUEUED:
+                DELIVERIES.labels(end.status).inc()
         for one in unsent:
             self._unsent.remove(one)
         self._count()

@@ -16,13 +16,18 @@ MAX_FIELD_ERRORS: Final = 100
 MAX_TOLD: Final = 3
 """How many field errors the message itself tells."""
 
-UNAVAILABLE: Final = "The database can't be reached at the moment; nothing was changed."
+UNAVAILABLE: Final = (
+    "The database can't be reached at the moment; look whether a change was stored."
+)
 UNEXPECTED: Final = "Something went wrong inside; the server's log has it under this requestId."
 
 # graphql-core's sentence about a variable; the path is .name for keys and [0] for list positions.
 _VARIABLE: Final = re.compile(
     r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: (.*)", re.DOTALL
 )
+# It ends by repeating the value; a token elsewhere is as long as Discord's are.
+_FOUND: Final = re.compile(r",? (?:found|but got): .*", re.DOTALL)
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 log = structlog.get_logger(__name__)
@@ -88,8 +93,9 @@ def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) ->
     cause = error.original_error
     match cause:
         case None | GraphQLError():
-            fields = _variable_fields(error.message)
-            return api_error(ErrorCode.BAD_USER_INPUT, error.message, fields=fields, at=error)
+            message = _without_values(error.message)
+            fields = _variable_fields(message, error)
+            return api_error(ErrorCode.BAD_USER_INPUT, message, fields=fields, at=error)
         case InvalidInput():
             code = ErrorCode.CONFLICT if isinstance(cause, Conflict) else ErrorCode.BAD_USER_INPUT
             fields = [_named(field, "input") for field in cause.errors]
@@ -125,13 +131,21 @@ def _named(error: FieldError, *prefix: str) -> FieldError:
     return FieldError((*prefix, name, *rest), error.message)
 
 
-def _variable_fields(message: str) -> list[FieldError]:
+def _without_values(message: str) -> str:
+    """Return graphql-core's sentence without the client's own values: one may be a webhook URL."""
+    return _TOKEN.sub("****", _FOUND.sub(".", message))
+
+
+def _variable_fields(message: str, error: GraphQLError) -> list[FieldError]:
+    """Return what is wrong with a variable, at the argument that it was given for."""
     match = _VARIABLE.fullmatch(message)
     if match is None:
         return []
     variable, path, reason = match.groups()
     steps = [int(index) if index else key for key, index in _STEP.findall(path or "")]
-    return [FieldError((variable, *steps), reason)]
+    operation = error.source.body if error.source is not None else ""
+    argument = re.search(rf"(\w+)\s*:\s*\${variable}\b", operation)
+    return [FieldError((argument[1] if argument else variable, *steps), reason)]
 
 
 def _summary(fields: Sequence[FieldError]) -> str:

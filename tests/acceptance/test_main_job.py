@@ -58,7 +58,7 @@ async def service(settings: dict[str, str]) -> AsyncIterator[Service]:
         yield service
 
 
-def task_input(fake: FakeDiscord, **fields: object) -> dict[str, object]:
+def task_input(fake: FakeDiscord, **fields: object) -> dict[str, dict[str, object]]:
     return {
         "input": {
             "name": "reminder",
@@ -166,6 +166,26 @@ async def test_wrong_input_is_refused_with_every_problem(
         ("input", "payload", "embeds", 0, "title"),
         ("input", "maxRetry"),
     }
+
+
+@pytest.mark.parametrize(
+    "fields", [{"unknownField": 1}, {"name": None}, {"status": "PAUSED"}, {"webhookUrl": ["URL"]}]
+)
+async def test_token_is_not_repeated_by_the_error_of_a_malformed_input(
+    service: Service, fake_discord: FakeDiscord, fields: dict[str, object]
+) -> None:
+    wanted = task_input(fake_discord)
+    url = str(wanted["input"]["webhookUrl"])
+    given = {name: [url] if value == ["URL"] else value for name, value in fields.items()}
+
+    status, body = await service.post(CREATE, {"input": wanted["input"] | given})
+
+    (error,) = body["errors"]
+    assert status == 200
+    assert error["extensions"]["code"] == "BAD_USER_INPUT"
+    assert error["extensions"]["fieldErrors"][0]["path"][0] == "input"
+    assert url.rsplit("/", 1)[1] not in str(body)
+    assert url.rsplit("/", 1)[1] not in service.text
 
 
 async def test_failing_task_retries_and_turns_failed(

@@ -151,6 +151,24 @@ async def test_first_start_makes_keys_and_the_second_keeps_them(
         assert await service.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("encryption_key", ""), ("encryption_key", "cut of"), ("api_key", "")]
+)
+async def test_damaged_key_file_gives_one_message(
+    own_database: dict[str, str], name: str, content: str
+) -> None:
+    del own_database["API_KEY"]
+    folder = Path(own_database["DATA_DIR"])
+    folder.mkdir()
+    (folder / name).write_text(content)
+
+    status, output = await program("serve", settings=own_database | {"PORT": "0"})
+
+    assert status == 1
+    assert name.partition("_")[0].upper() in output.upper()
+    assert "Traceback" not in output
+
+
 async def test_embedded_server_ends_with_the_service_and_is_taken_over_after_a_kill(
     own_database: dict[str, str], fake_discord: FakeDiscord
 ) -> None:

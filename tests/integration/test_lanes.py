@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -108,7 +108,7 @@ def sent(
     """A request of the task's webhook ended."""
     return LaneEnd(
         webhook_key=task.webhook_key,
-        was_sent=True,
+        counted_at=datetime.now(UTC),
         pause_seconds=pause_seconds,
         knows_bucket=knows_bucket,
         channel_id=channel_id,
@@ -140,7 +140,11 @@ async def test_lane_is_due_when_its_retry_is(
     await finish(
         database,
         Finished(
-            claim=one, status=RETRYING, retry_in_seconds=30.0, was_sent=True, knows_bucket=True
+            claim=one,
+            status=RETRYING,
+            retry_in_seconds=30.0,
+            counted_at=datetime.now(UTC),
+            knows_bucket=True,
         ),
     )
 
@@ -236,7 +240,7 @@ async def test_thirty_sends_in_a_minute_are_the_limit_whatever_headers_say(
         await settle(database, sent(task))
 
     lane = await lane_of(database, task)
-    assert lane.open_in == pytest.approx(lane.recent[-30] + 60.05, abs=0.001)
+    assert lane.open_in == pytest.approx(lane.recent[-30] + 60.005, abs=0.001)
 
 
 async def test_window_slides_with_the_sends(database: Database, task: Task) -> None:
@@ -404,7 +408,10 @@ async def test_attempt_whose_task_moved_while_it_was_sent_wakes_the_new_lane(
     one = await claim_one(database)
     moved = await move(service, fake_discord, task)
 
-    await finish(database, Finished(claim=one, status=status, retry_in_seconds=0.0, was_sent=True))
+    await finish(
+        database,
+        Finished(claim=one, status=status, retry_in_seconds=0.0, counted_at=datetime.now(UTC)),
+    )
 
     again = await claim_one(database)
     assert again.webhook_key == moved.webhook_key
@@ -434,7 +441,9 @@ async def test_failure_of_the_old_webhook_does_not_count_against_the_new_one(
 
     await finish(
         database,
-        Finished(claim=one, status=LogStatus.FAILED, counts_as_failure=True, was_sent=True),
+        Finished(
+            claim=one, status=LogStatus.FAILED, counts_as_failure=True, counted_at=datetime.now(UTC)
+        ),
     )
 
     assert (await Task.get(id=task.id)).status is TaskStatus.ACTIVE

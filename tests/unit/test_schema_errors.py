@@ -126,6 +126,9 @@ def test_a_lost_database_is_told_without_its_address() -> None:
     with capture_logs() as logs:
         error = shown(DatabaseUnavailable(SECRET))
 
-    assert error.message == "The database can't be reached at the moment; nothing was changed."
+    assert (
+        error.message
+        == "The database can't be reached at the moment; look whether a change was stored."
+    )
     assert code_of(error) == "INTERNAL_SERVER_ERROR"
     assert [entry["log_level"] for entry in logs] == ["warning"]
