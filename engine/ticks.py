@@ -88,13 +88,15 @@ with batch as (
     from chained l where is_live
 ), stored as (
     insert into task_logs (id, run_id, task_id, webhook_key, trigger, scheduled_for,
-        execution_time, deadline_at, status, finished_at, skipped_from, skipped_count, message)
+        execution_time, deadline_at, status, finished_at, skipped_from, skipped_count, message,
+        created_at)
     select log_id, log_id, task_id, webhook_key, trigger, tick,
         case when trigger = 'SCHEDULE' then tick else statement_timestamp() end,
         statement_timestamp() + $13::interval, status,
         case when status = 'SKIPPED' then statement_timestamp() end, skipped_from, skipped_count,
         case when status = 'SKIPPED'
-            then coalesce(message, 'Skipped: an earlier run of the task was still unfinished.') end
+            then coalesce(message, 'Skipped: an earlier run of the task was still unfinished.') end,
+        statement_timestamp()
     from live order by log_id
     -- Only after a step back of the database's clock: the cursor was set anew to before it.
     on conflict (task_id, scheduled_for, retry_count) where trigger <> 'MANUAL' do nothing

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -186,7 +186,7 @@ async def test_settling_lanes(seeded: "asyncpg.Connection[asyncpg.Record]", batc
         ids_of(rows),
         [timedelta(0)] * batch,
         [True] * batch,
-        [True] * batch,
+        [datetime.now(UTC)] * batch,
         ["1"] * batch,
         uuid4(),
         30,
