@@ -124,7 +124,11 @@ class Engine:
             DatabaseUnavailable: the server can't be reached.
         """
         await self._client.open()
-        await self._instance.connect()
+        try:
+            await self._instance.connect()
+        except DatabaseUnavailable:
+            await self._client.close()
+            raise
         self._spawn("heartbeat", self._instance.run)
         if self.schedules:
             self._spawn("ticks", self._scheduler.buffer.run)

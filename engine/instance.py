@@ -19,6 +19,8 @@ BEAT_TIMEOUT_SECONDS = 3.0
 LEASE_SECONDS = 6.0
 # A copy stops sending this long after its last heartbeat: well before others take its work over.
 FENCE_SECONDS = 4.0
+# In so short a gap no living copy misses so many heartbeats that its lease ends.
+SHORT_GAP_SECONDS = LEASE_SECONDS - BEAT_SECONDS - 1.0
 RECONNECT_SECONDS = (0.1, 0.2, 0.5, 1.0)
 
 TASKS_CHANNEL = "task_scheduler_tasks"
@@ -72,7 +74,7 @@ class Instance:
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lost = asyncio.Event()
         self._beat_at = float("-inf")
-        self._connected_at: float | None = None
+        self._judging_since = float("inf")
 
     def is_fresh(self) -> bool:
         """Return whether our heartbeat went through lately enough to send what we claimed."""
@@ -80,13 +82,12 @@ class Instance:
 
     def may_judge(self) -> bool:
         """Return whether we have been connected for a whole lease, and so may call others dead."""
-        connected_at = self._connected_at
-        return connected_at is not None and self._monotonic() - connected_at > LEASE_SECONDS
+        return self.is_connected and self._monotonic() - self._judging_since > LEASE_SECONDS
 
     @property
     def is_connected(self) -> bool:
         """Whether the heartbeat's connection stands."""
-        return self._connected_at is not None
+        return self._connection is not None
 
     async def connect(self) -> None:
         """Connect, listen and give the first heartbeat.
@@ -95,6 +96,7 @@ class Instance:
             DatabaseUnavailable: the server can't be reached.
         """
         self._lost.clear()
+        last_beat_at = self._beat_at
         connection = await self._database.dedicated()
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
@@ -109,7 +111,9 @@ class Instance:
             connection.terminate()
             raise
         self._connection = connection
-        self._connected_at = self._monotonic()
+        # After a longer gap the others' heartbeats may be as old as ours was.
+        if self._beat_at - last_beat_at > SHORT_GAP_SECONDS:
+            self._judging_since = self._monotonic()
         self._on_connect()
 
     async def run(self) -> None:
@@ -126,7 +130,6 @@ class Instance:
     async def leave(self) -> None:
         """Say goodbye, so that the others need not wait for our lease to end."""
         connection, self._connection = self._connection, None
-        self._connected_at = None
         if connection is None:
             return
         with suppress(*LOST_CONNECTION, asyncpg.PostgresError):
@@ -156,7 +159,7 @@ class Instance:
         log.warning("database_lost", reason=str(error))
         if self._connection is not None:
             self._connection.terminate()
-        self._connection = self._connected_at = None
+        self._connection = None
         tries = 0
         while True:
             await asyncio.sleep(RECONNECT_SECONDS[min(tries, len(RECONNECT_SECONDS) - 1)])

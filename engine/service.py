@@ -8,7 +8,6 @@ from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
-from tortoise.transactions import in_transaction
 
 from engine.audit import Actor, difference, snapshot, write_audit
 from engine.cipher import WebhookCipher
@@ -16,7 +15,7 @@ from engine.errors import Conflict, FieldError, NotFound
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL
 from engine.scheduler import RELOAD
 from engine.validation import Checked, Current, TaskRules, check_change, check_new
-from models.database import DEADLOCK_TRIES, TRY_AGAIN
+from models.database import DEADLOCK_TRIES, TRY_AGAIN, orm_transaction
 from models.enums import AuditAction, LogStatus, RunTrigger, TaskStatus
 from models.fields import uuid7
 from models.task import Task
@@ -267,9 +266,9 @@ class TaskService:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             for _ in range(DEADLOCK_TRIES - 1):
                 try:
-                    async with in_transaction() as connection:
+                    async with orm_transaction() as connection:
                         return await work(connection)
                 except TRY_AGAIN:
                     continue
-            async with in_transaction() as connection:
+            async with orm_transaction() as connection:
                 return await work(connection)

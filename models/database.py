@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from tortoise import Tortoise
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
+from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext
-from tortoise.exceptions import DBConnectionError
+from tortoise.exceptions import DBConnectionError, TransactionManagementError
+from tortoise.transactions import in_transaction
 
 from models.errors import DatabaseUnavailable
 
@@ -88,6 +90,25 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
 
 # For aerich's command line, which needs a name to import; it never connects with it.
 TORTOISE_ORM = tortoise_config("postgres://postgres@localhost/task_scheduler")
+
+
+@asynccontextmanager
+async def orm_transaction() -> AsyncIterator[BaseDBAsyncClient]:
+    """Yield a connection of the ORM's pool inside one transaction, committed at the end.
+
+    The ORM's own `in_transaction` keeps the pooled connection for good when it can't begin.
+    """
+    context = in_transaction()
+    async with AsyncExitStack() as stack:
+        try:
+            connection = await context.__aenter__()
+        except LOST_CONNECTION:
+            if hasattr(context, "token"):  # it has a connection
+                with suppress(*LOST_CONNECTION):
+                    await context.__aexit__(TransactionManagementError, None, None)
+            raise
+        stack.push_async_exit(context.__aexit__)
+        yield connection
 
 
 def is_unavailable(error: BaseException | None) -> bool:
