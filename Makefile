@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 DEV := sh scripts/install.sh requirements-dev.txt
 
-.PHONY: help run test check fmt bench migrate migration sdl lock graphiql clean
+.PHONY: help run test check fmt bench chaos migrate migration sdl lock graphiql clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -34,6 +34,10 @@ fmt: ## format the code and fix what ruff can fix
 bench: ## measure throughput and CPU per delivery
 	@$(DEV)
 	@$(PY) -m bench
+
+chaos: ## kill, stop and cut off three copies for 150 s, then check that nothing was lost
+	@$(DEV)
+	@$(PY) -m tests.chaos --seconds 150 $(args)
 
 migrate: ## bring the database to this version
 	@sh scripts/install.sh requirements.txt
