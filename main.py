@@ -141,7 +141,7 @@ async def _run(
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        log.info("stopping", in_flight_seconds=settings.shutdown_seconds)
+        log.info("stopping", drain_seconds=settings.shutdown_seconds)
         server.should_exit = True
     finally:
         await engine.stop()
