@@ -26,10 +26,9 @@ LEAD_SECONDS = 3
 _FINISHED = "select n from feed_counter"
 
 
-async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
-    """Make the tasks, let them all tick once in the same second, and wait for the last row."""
-    cipher = WebhookCipher([Fernet.generate_key().decode()])
-    options = EngineOptions(
+def bench_options(origin: str) -> EngineOptions:
+    """Return the engine's options: the service's defaults, and an origin without a global rate."""
+    return EngineOptions(
         roles=frozenset({"scheduler", "worker"}),
         origins=(origin,),
         budget=Budget(origins=(), rate=Rate(count=50, seconds=1)),
@@ -39,7 +38,12 @@ async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
         log_retention_days=30,
         shutdown_seconds=5.0,
     )
-    engine = Engine(database, cipher, options)
+
+
+async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
+    """Make the tasks, let them all tick once in the same second, and wait for the last row."""
+    cipher = WebhookCipher([Fernet.generate_key().decode()])
+    engine = Engine(database, cipher, bench_options(origin))
     tick = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + tasks / 5000)
     tick = tick.replace(microsecond=0)
     await insert_tasks(database, cipher, origin, tasks, schedule=f"{tick:%S %M %H %d %m} *")

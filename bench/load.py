@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 from cryptography.fernet import Fernet
 
-from bench.burst import insert_tasks
+from bench.burst import bench_options, insert_tasks
 from engine.audit import Actor
 from engine.cipher import WebhookCipher
-from engine.claims import Budget
-from engine.engine import Engine, EngineOptions
-from engine.limits import Rate
+from engine.engine import Engine
 from engine.service import TaskService
 from engine.validation import TaskRules
 from models.database import Database
@@ -43,21 +41,12 @@ async def run_load(database: Database, tasks: int) -> Load:
         await insert_tasks(
             database, cipher, ORIGIN, tasks // SCHEDULES, schedule=schedule, zone=zone
         )
-    options = EngineOptions(
-        roles=frozenset({"scheduler", "worker"}),
-        origins=(ORIGIN,),
-        budget=Budget(origins=(), rate=Rate(count=50, seconds=1)),
-        worker_concurrency=100,
-        run_deadline_seconds=3600,
-        fire_all_limit=100,
-        log_retention_days=30,
-        shutdown_seconds=5.0,
-    )
+    options = bench_options(ORIGIN)
     engine = Engine(database, cipher, options)
     service = TaskService(
         cipher,
         TaskRules(origins=(ORIGIN,), min_interval_seconds=1),
-        run_deadline_seconds=3600,
+        run_deadline_seconds=options.run_deadline_seconds,
         applied=engine.applied,
         reloaded=engine.reloaded,
         queued=engine.queued,

@@ -23,8 +23,6 @@ class Claim:
     origin: str
     trigger: RunTrigger
     scheduled_for: datetime
-    execution_time: datetime
-    deadline_at: datetime
     retry_count: int
     is_expired: bool
     started_at: datetime
@@ -195,8 +193,6 @@ def _claim(row: asyncpg.Record, claimed_at: float) -> Claim:
         origin=row["origin"],
         trigger=RunTrigger(row["trigger"]),
         scheduled_for=row["scheduled_for"],
-        execution_time=row["execution_time"],
-        deadline_at=row["deadline_at"],
         retry_count=row["retry_count"],
         is_expired=row["is_expired"],
         started_at=row["started_at"],
