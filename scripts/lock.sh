@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 compile() {
     .venv/bin/python -m uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-        --generate-hashes --no-header --no-annotate "$@"
+        --generate-hashes --no-strip-extras --no-header --no-annotate "$@"
 }
 
 compile --extra embedded --group dev --output-file requirements-dev.txt "$@"
