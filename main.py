@@ -21,11 +21,10 @@ from pydantic import SecretStr
 from starlette.applications import Starlette
 
 from engine.cipher import WebhookCipher, check_canary
-from engine.claims import Budget
 from engine.discord import budget_origin
 from engine.engine import Engine, EngineOptions
 from engine.errors import EngineError
-from engine.limits import parse_rate
+from engine.limits import Budget, parse_rate
 from engine.logs import configure_logging
 from engine.service import TaskService
 from engine.statistics import Statistics

@@ -14,10 +14,9 @@ from cryptography.fernet import Fernet
 
 from bench.figures import Burst, cpu_seconds, received
 from engine.cipher import WebhookCipher
-from engine.claims import Budget
 from engine.discord import parse_webhook_url
 from engine.engine import Engine, EngineOptions
-from engine.limits import Rate
+from engine.limits import Budget, Rate
 from models.database import Database
 from models.fields import uuid7
 

@@ -7,20 +7,33 @@ from uuid import UUID
 
 import asyncpg
 
-from engine.limits import Rate
+from engine.limits import (
+    CHANNEL_MARGIN_SECONDS,
+    CHANNEL_RESERVE_SECONDS,
+    CHANNEL_SENDS,
+    CHANNEL_WINDOW_SECONDS,
+    PROBE_SECONDS,
+    Budget,
+)
 from models.database import Connection
 from models.enums import DeliveryGuarantee, RunTrigger, TaskStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An attempt that this copy may send, with its task as it is in the database right now."""
+    """An attempt that this copy may send, with its task as it is in the database right now.
+
+    `channel_id` is where its webhook posts, once that is known; with `reserved_at` the request
+    already counts there, as sent then.
+    """
 
     log_id: UUID
     run_id: UUID
     task_id: UUID
     webhook_key: bytes
     origin: str
+    channel_id: str | None
+    reserved_at: datetime | None
     trigger: RunTrigger
     scheduled_for: datetime
     retry_count: int
@@ -40,82 +53,94 @@ class Claim:
     delivery_guarantee: DeliveryGuarantee
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """The origins that share one address' request rate, and that rate."""
-
-    origins: tuple[str, ...]
-    rate: Rate
-
-    # A burst may take a fifth of the budget at once and the rest follows evenly, so that no span
-    # of the rate's length, wherever it starts, holds more than the budget.
-    BURST_SHARE = 0.2
-
-    @property
-    def burst(self) -> float:
-        """How many requests may leave at once."""
-        return max(1.0, self.rate.count * self.BURST_SHARE)
-
-    @property
-    def slot(self) -> timedelta:
-        """The time that each request takes up of the budget."""
-        steady = max(self.rate.count - self.burst, self.rate.count / 2)
-        return max(timedelta(seconds=self.rate.seconds / steady), timedelta.resolution)
-
-
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
-# $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot
+# A down origin gets one request, the probe. A channel's row is read under its lock, as it is then,
+# and a lane whose channel another copy has locked waits for the next claim.
+# $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot, $6 and $7 the channel's limit,
+# $8 how long an open request counts there, $9 pause between probes
 _CLAIM = """
-with budgeted as (
-    select origin, greatest(next_slot_at, statement_timestamp()) as slot_at
+with watched as (
+    select origin, origin = any($3::text[]) as is_budgeted, down_since is not null as is_down,
+        greatest(next_slot_at, statement_timestamp()) as slot_at
     from origins
-    where origin = any($3::text[])
+    where (origin = any($3::text[]) or down_since is not null)
         and (held_until is null or held_until <= statement_timestamp())
+        and (down_since is null or next_probe_at <= statement_timestamp())
     order by origin for update
 ), gates as (
-    select origin, floor($4::float8
+    select origin, least(case when is_budgeted then floor($4::float8
         - extract(epoch from slot_at - statement_timestamp())
-        / extract(epoch from $5::interval))::int as room
-    from budgeted
+        / extract(epoch from $5::interval))::int end, case when is_down then 1 else $2 end) as room
+    from watched
     union all
     select origin, $2 from origins
-    where origin <> all($3::text[])
+    where origin <> all($3::text[]) and down_since is null
         and (held_until is null or held_until <= statement_timestamp())
 ), due as materialized (
-    select l.webhook_key, l.origin, l.dead_reason
+    select l.*
     from gates g cross join lateral (
-        select webhook_key, origin, dead_reason from webhook_lanes
+        select webhook_key, origin, dead_reason, channel_id, next_at from webhook_lanes w
         where origin = g.origin and next_at <= statement_timestamp() and owner is null
+            and not exists (select from webhook_channels c
+                where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
         order by next_at limit least(greatest(g.room, 0), $2)
-        for update skip locked
+        for update of w skip locked
     ) l
     limit $2
+), shared as materialized (
+    select channel_id, recent_sends from webhook_channels
+    where is_shared and channel_id in (select channel_id from due)
+    order by channel_id for update skip locked
+), placed as (
+    select d.webhook_key, d.origin, d.dead_reason, d.channel_id,
+        c.channel_id is not null as is_shared,
+        row_number() over (partition by d.channel_id order by d.next_at) as place
+    from due d left join webhook_channels c on c.channel_id = d.channel_id and c.is_shared
 ), picked as materialized (
-    select d.*, q.id as log_id
-    from due d left join lateral (
+    select p.*, q.id as log_id, case when p.is_shared then
+        statement_timestamp() + $8::interval + p.place * interval '1 microsecond' end as reserved_at
+    from placed p left join shared s on s.channel_id = p.channel_id left join lateral (
         select id from task_logs
-        where webhook_key = d.webhook_key and status = 'QUEUED'
+        where webhook_key = p.webhook_key and status = 'QUEUED'
             and execution_time <= statement_timestamp()
         order by scheduled_for limit 1
         for update skip locked
     ) q on true
+    where not p.is_shared or s.channel_id is not null and p.place <= $6::int - (
+        select count(*) from unnest(s.recent_sends) r
+        where r + $7::interval > statement_timestamp())
+), reserved as (
+    update webhook_channels c set recent_sends = n.sends,
+        opens_at = greatest(c.held_until, n.sends[$6::int] + $7::interval)
+    from shared s, lateral (
+        select array(
+            select unnest(s.recent_sends)
+            union select p.reserved_at from picked p
+                where p.channel_id = s.channel_id and p.log_id is not null
+            order by 1 desc limit $6::int
+        ) as sends
+    ) n
+    where c.channel_id = s.channel_id
 ), owned as (
     update webhook_lanes l set owner = $1
     from picked p where l.webhook_key = p.webhook_key and p.log_id is not null
 ), spent as (
-    update origins o set next_slot_at =
-        greatest(o.next_slot_at, statement_timestamp()) + p.used * $5::interval
-    from (
+    update origins o set
+        next_slot_at = case when w.is_budgeted
+            then greatest(o.next_slot_at, statement_timestamp()) + p.used * $5::interval end,
+        next_probe_at = case when w.is_down then statement_timestamp() + $9::interval end
+    from watched w join (
         select origin, count(*) as used from picked where log_id is not null group by origin
-    ) p
-    where o.origin = p.origin and o.origin = any($3::text[])
+    ) p using (origin)
+    where o.origin = w.origin
 ), claimed as (
     update task_logs l set claimed_by = $1, started_at = clock_timestamp()
     from picked p where l.id = p.log_id
     returning l.id, l.run_id, l.task_id, l.trigger, l.scheduled_for,
         l.execution_time, l.deadline_at, l.retry_count, l.started_at
 )
-select p.webhook_key, p.origin, p.dead_reason, c.*, c.deadline_at < c.started_at as is_expired,
+select p.webhook_key, p.origin, p.dead_reason, p.channel_id, p.reserved_at,
+    c.*, c.deadline_at < c.started_at as is_expired,
     coalesce(t.status, 'INACTIVE') as task_status,
     t.id is null or t.deleted_at is not null as is_deleted,
     coalesce(t.webhook_key <> p.webhook_key, false) as has_moved,
@@ -130,15 +155,23 @@ left join task_cursors u on u.task_id = c.task_id
 order by c.scheduled_for
 """
 
-# When the next lane opens; null when nothing waits.
+# When the next lane or channel opens; null when nothing waits.
 _NEXT = """
-select extract(epoch from min(greatest(l.next_at, o.held_until,
-    case when o.origin = any($1::text[])
-        then o.next_slot_at - ($2::float8 - 1) * $3::interval end)) - clock_timestamp())::float8
-from origins o cross join lateral (
-    select next_at from webhook_lanes
-    where origin = o.origin and owner is null and next_at is not null order by next_at limit 1
-) l
+select extract(epoch from least((
+    select min(greatest(l.next_at, o.held_until,
+        case when o.down_since is not null then o.next_probe_at end,
+        case when o.origin = any($1::text[])
+            then o.next_slot_at - ($2::float8 - 1) * $3::interval end))
+    from origins o cross join lateral (
+        select next_at from webhook_lanes w
+        where origin = o.origin and owner is null and next_at is not null
+            and not exists (select from webhook_channels c
+                where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
+        order by next_at limit 1
+    ) l
+), (
+    select min(opens_at) from webhook_channels where opens_at > statement_timestamp()
+)) - clock_timestamp())::float8
 """
 
 _RELEASE = """
@@ -177,7 +210,16 @@ async def claim(
 
     `claimed_at` is the monotonic time before the call: a claim is sent only while it is young.
     """
-    rows = await connection.fetch(_CLAIM, instance_id, limit, *_arguments(budget))
+    rows = await connection.fetch(
+        _CLAIM,
+        instance_id,
+        limit,
+        *_arguments(budget),
+        CHANNEL_SENDS,
+        timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
+        timedelta(seconds=CHANNEL_RESERVE_SECONDS),
+        timedelta(seconds=PROBE_SECONDS),
+    )
     return Claimed(
         claims=[_claim(row, claimed_at) for row in rows if row["id"] is not None],
         idle_lanes=[row["webhook_key"] for row in rows if row["id"] is None],
@@ -191,6 +233,8 @@ def _claim(row: asyncpg.Record, claimed_at: float) -> Claim:
         task_id=row["task_id"],
         webhook_key=row["webhook_key"],
         origin=row["origin"],
+        channel_id=row["channel_id"],
+        reserved_at=row["reserved_at"],
         trigger=RunTrigger(row["trigger"]),
         scheduled_for=row["scheduled_for"],
         retry_count=row["retry_count"],

@@ -110,7 +110,7 @@ class Delivery:
             jitter=self._jitter(),
         )
         pause_seconds = lane_pause_seconds(verdict.bucket)
-        if verdict.waits is Waits.WEBHOOK:
+        if verdict.waits in (Waits.WEBHOOK, Waits.CHANNEL):
             pause_seconds = max(pause_seconds, verdict.wait_seconds or 0.0)
         return Finished(
             claim=claim,
@@ -127,8 +127,11 @@ class Delivery:
             retry_in_seconds=decision.retry_in_seconds,
             lane_pause_seconds=pause_seconds,
             knows_bucket=verdict.bucket is not None,
+            holds_channel=verdict.waits is Waits.CHANNEL,
             holds_origin=verdict.waits is Waits.ORIGIN,
             hold_seconds=verdict.wait_seconds,
+            is_outage=verdict.outage,
+            counts_as_invalid=verdict.counts_as_invalid,
         )
 
     def _counted_at(self, verdict: Verdict, duration_seconds: float | None) -> datetime | None:

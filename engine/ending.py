@@ -15,9 +15,10 @@ class Finished:
     Status QUEUED gives the attempt back, to be sent again. RETRYING needs `retry_in_seconds`.
     `lane_pause_seconds` is what the webhook itself must rest; `knows_bucket` says that its
     headers told its limit. With `holds_origin` the whole origin rests: for `hold_seconds`, or, if
-    that is None, for a minute, doubled each time. `counted_at` is when Discord counted the request
-    at the latest, None if it never got there. `counts_as_failure` makes a FAILED run count
-    towards the task's failureThreshold.
+    that is None, for a minute, doubled each time. With `holds_channel` all webhooks of the channel
+    rest like this one. `counted_at` is when Discord counted the request at the latest, None if it
+    never got there. `is_outage` says that Discord was not there. `counts_as_failure` makes a
+    FAILED run count towards the task's failureThreshold.
     """
 
     claim: Claim
@@ -34,5 +35,13 @@ class Finished:
     retry_in_seconds: float | None = None
     lane_pause_seconds: float = 0.0
     knows_bucket: bool = False
+    holds_channel: bool = False
     holds_origin: bool = False
     hold_seconds: float | None = None
+    is_outage: bool = False
+    counts_as_invalid: bool = False
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether Discord itself answered, whatever it said."""
+        return self.http_status is not None and not self.is_outage

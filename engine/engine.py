@@ -12,11 +12,11 @@ from uuid import UUID
 import structlog
 
 from engine.cipher import WebhookCipher
-from engine.claims import Budget
 from engine.client import DiscordClient
 from engine.clock import DatabaseClock
 from engine.delivery import Delivery
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
+from engine.limits import Budget
 from engine.retention import Retention
 from engine.scheduler import Scheduler
 from engine.worker import Worker

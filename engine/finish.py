@@ -1,14 +1,17 @@
 """Record how attempts ended, what follows from it, and when their webhooks may send again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from engine.channels import count_sends
 from engine.ending import Finished
 from engine.failing import count_failures, lock_cursors
+from engine.invalid_requests import count_invalid
 from engine.lanes import LaneEnd, settle_lanes, wake_lanes
 from engine.limits import FIRST_HOLD_SECONDS, MAX_HOLD_SECONDS
+from engine.outages import wait_for_origins
 from models.database import Connection
 from models.enums import LogStatus
 from models.fields import uuid7
@@ -84,11 +87,16 @@ where l.id = e.id
 
 
 async def record(
-    connection: Connection, finished: Sequence[Finished], *, instance_id: UUID
+    connection: Connection,
+    finished: Sequence[Finished],
+    *,
+    instance_id: UUID,
+    budgeted: Collection[str] = (),
 ) -> list[Finished]:
     """Record, inside the caller's transaction, those attempts that are still ours; return them.
 
-    An attempt that another copy took over in the meantime is left as it is.
+    An attempt that another copy took over in the meantime is left as it is. The `budgeted`
+    origins share one budget of invalid requests.
     """
     await lock_cursors(connection, finished)
     rows = await connection.fetch(
@@ -101,11 +109,15 @@ async def record(
     ends = [end for end in finished if end.claim.log_id in ours]
     if not ends:
         return []
+    ends = await wait_for_origins(connection, ends)
     ends = await _insert_retries(connection, ends)
     await _give_back(connection, [end for end in ends if end.status is LogStatus.QUEUED])
     await _hold_origins(connection, ends)
     await count_failures(connection, ends)
-    await settle_lanes(connection, [_lane_end(end) for end in ends], instance_id=instance_id)
+    lane_ends = [_lane_end(end) for end in ends]
+    learned = await settle_lanes(connection, lane_ends, instance_id=instance_id)
+    await count_sends(connection, ends, learned)
+    await count_invalid(connection, ends, budgeted)
     await _end(connection, [end for end in ends if end.status is not LogStatus.QUEUED])
     return ends
 
@@ -169,6 +181,7 @@ def _lane_end(end: Finished) -> LaneEnd:
         knows_bucket=end.knows_bucket,
         counted_at=end.counted_at,
         channel_id=end.channel_id,
+        has_answer=end.has_answer,
     )
 
 

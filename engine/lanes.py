@@ -17,15 +17,16 @@ from models.database import Connection
 
 # $1 keys, $2 log ids that ended (null: given back), $3 pauses, $4 bucket known,
 # $5 when counted (null: not sent), $6 channel ids, $7 instance, $8 and $9 the channel's limit,
-# $10 and $11 the webhook's
+# $10 and $11 the webhook's, $12 Discord answered
 _SETTLE = """
 with ended as (
-    select e.*, l.open_at as open_before, case when e.counted_at is not null then
-        (l.recent_sends || e.counted_at)[greatest(cardinality(l.recent_sends) + 2 - $8, 1):]
-        else l.recent_sends end as sends
+    select e.*, l.open_at as open_before, l.channel_id as known_channel_id,
+        case when e.counted_at is null then l.recent_sends else
+            (l.recent_sends || e.counted_at)[greatest(cardinality(l.recent_sends) + 2 - $8, 1):]
+        end as sends
     from unnest($1::bytea[], $2::uuid[], $3::interval[], $4::bool[], $5::timestamptz[],
-            $6::text[])
-        as e (webhook_key, log_id, pause, knows_bucket, counted_at, channel_id)
+            $6::text[], $12::bool[])
+        as e (webhook_key, log_id, pause, knows_bucket, counted_at, channel_id, has_answer)
     join webhook_lanes l using (webhook_key)
 ), opened as (
     select e.*, greatest(
@@ -50,8 +51,11 @@ update webhook_lanes l set
     recent_sends = o.sends,
     open_at = o.open_at,
     channel_id = coalesce(o.channel_id, l.channel_id),
+    outage_at = case when not o.has_answer then l.outage_at end,
     next_at = case when o.due_at is not null then greatest(o.open_at, o.due_at) end
 from opened o where l.webhook_key = o.webhook_key
+returning case when o.channel_id <> coalesce(o.known_channel_id, '') then o.channel_id end
+    as new_channel_id, l.webhook_key
 """
 
 _LOCK = """
@@ -84,6 +88,7 @@ class LaneEnd:
     knows_bucket: bool = True
     counted_at: datetime | None = None
     channel_id: str | None = None
+    has_answer: bool = False
 
 
 async def lock_lanes(connection: Connection, webhook_keys: Sequence[bytes]) -> None:
@@ -93,13 +98,13 @@ async def lock_lanes(connection: Connection, webhook_keys: Sequence[bytes]) -> N
 
 async def settle_lanes(
     connection: Connection, ends: Sequence[LaneEnd], *, instance_id: UUID
-) -> None:
+) -> dict[bytes, str]:
     """Let go of these lanes, and work out when each opens and is due next.
 
     The caller locked them by an earlier statement: only then does this one see every attempt that
-    was queued before.
+    was queued before. Returns the channels that webhooks were not known to post to.
     """
-    await connection.execute(
+    rows = await connection.fetch(
         _SETTLE,
         [end.webhook_key for end in ends],
         [end.ended_log_id for end in ends],
@@ -112,7 +117,13 @@ async def settle_lanes(
         timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
         SENDS_PER_WINDOW,
         timedelta(seconds=WINDOW_SECONDS + WAIT_MARGIN_SECONDS),
+        [end.has_answer for end in ends],
     )
+    return {
+        row["webhook_key"]: row["new_channel_id"]
+        for row in rows
+        if row["new_channel_id"] is not None
+    }
 
 
 async def wake_lanes(connection: Connection, log_ids: Sequence[UUID]) -> None:

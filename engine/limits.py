@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import timedelta
 
 from engine.verdict import WAIT_MARGIN_SECONDS, Bucket
 
@@ -17,6 +18,20 @@ CHANNEL_MARGIN_SECONDS = 0.005
 The margin is for requests that take uneven ways; see docs/decisions.
 """
 
+CHANNEL_RESERVE_SECONDS = 15.0
+"""An open request counts in its channel as sent this long after its claim, until it has ended.
+
+No request is counted later: it leaves within 4 s of its claim, and ends within 10 s.
+"""
+
+INVALID_REQUESTS = 5_000
+INVALID_WINDOW_MINUTES = 10
+"""Half of what Discord bans an address for. Source: Discord docs, Rate Limits."""
+
+OUTAGE_WEBHOOKS = 5
+OUTAGE_WINDOW_SECONDS = 10.0
+PROBE_SECONDS = 5.0
+
 FIRST_HOLD_SECONDS = 60.0
 MAX_HOLD_SECONDS = 900.0
 
@@ -30,6 +45,29 @@ class Rate:
 
     count: int
     seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The origins that share one address' request rate, and that rate."""
+
+    origins: tuple[str, ...]
+    rate: Rate
+
+    # A burst may take a fifth of the budget at once and the rest follows evenly, so that no span
+    # of the rate's length, wherever it starts, holds more than the budget.
+    BURST_SHARE = 0.2
+
+    @property
+    def burst(self) -> float:
+        """How many requests may leave at once."""
+        return max(1.0, self.rate.count * self.BURST_SHARE)
+
+    @property
+    def slot(self) -> timedelta:
+        """The time that each request takes up of the budget."""
+        steady = max(self.rate.count - self.burst, self.rate.count / 2)
+        return max(timedelta(seconds=self.rate.seconds / steady), timedelta.resolution)
 
 
 def parse_rate(text: str) -> Rate:

@@ -13,5 +13,6 @@ REQUEST_SECONDS = Histogram(
 LATENESS_SECONDS = Histogram(
     "scheduler_tick_lateness_seconds", "Tick to request sent, first attempts.", buckets=_SECONDS
 )
+INVALID = Counter("scheduler_invalid_requests_total", "Answers that Discord bans addresses for.")
 JOBS = Gauge("scheduler_jobs", "Coroutine jobs registered in this process.")
 IN_FLIGHT = Gauge("scheduler_attempts_in_flight", "Attempts claimed by this process.")

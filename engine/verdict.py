@@ -71,6 +71,7 @@ class Waits(StrEnum):
 
     NOTHING = "NOTHING"
     WEBHOOK = "WEBHOOK"
+    CHANNEL = "CHANNEL"  # and the webhook
     ORIGIN = "ORIGIN"
 
 
@@ -171,6 +172,7 @@ def _limited(answer: Answer, data: JsonObject) -> Verdict:
     from_discord = "retry_after" in data and wait is not None and _passed_discord(headers)
     note = "" if from_discord else "our address is held"
     bucket = _bucket(headers)
+    waits = Waits.CHANNEL if scope == "shared" else Waits.WEBHOOK
     return Verdict(
         outcome=Outcome.LIMITED,
         message=describe(answer.status, answer.body, data, note),
@@ -178,7 +180,7 @@ def _limited(answer: Answer, data: JsonObject) -> Verdict:
         discord_code=error_code(data),
         # With sends left, this is another limit beneath the bucket, which stays as it was known.
         bucket=bucket if bucket is not None and bucket.remaining == 0 else None,
-        waits=Waits.WEBHOOK if from_discord and not _is_global(answer, data) else Waits.ORIGIN,
+        waits=waits if from_discord and not _is_global(answer, data) else Waits.ORIGIN,
         wait_seconds=wait,
         counts_as_invalid=not (from_discord and scope == "shared"),
     )

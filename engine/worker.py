@@ -10,12 +10,14 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from engine.claims import Budget, Claim, claim, release, release_all_but, seconds_to_next
+from engine.claims import Claim, claim, release, release_all_but, seconds_to_next
 from engine.delivery import Delivery
 from engine.ending import Finished
+from engine.expiry import expire_waiting
 from engine.finish import record
 from engine.instance import FENCE_SECONDS, LEASE_SECONDS, Instance
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
+from engine.limits import Budget
 from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.takeover import take_over
 from models.database import Connection, Database
@@ -103,7 +105,7 @@ class Worker:
             self._wake.set()
 
     async def takeover_loop(self) -> None:
-        """Take over the work of dead copies, until cancelled."""
+        """Take over the work of dead copies, and end what waited in vain, until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
             if not (self._instance.may_judge() and self._instance.is_fresh()):
@@ -117,6 +119,9 @@ class Worker:
                 if taken.resent or taken.unknown:
                     log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
                     self._wake.set()
+                await self._database.transact(
+                    lambda connection: expire_waiting(connection, instance_id=self._instance.id)
+                )
 
     async def drain(self, timeout_seconds: float) -> None:
         """Claim no more; finish what is open, and cut off what is still open after the timeout.
@@ -291,6 +296,8 @@ class Worker:
             await release(connection, instance_id=self._instance.id, claims=unsent)
         if not batch:
             return
-        recorded = await record(connection, batch, instance_id=self._instance.id)
+        recorded = await record(
+            connection, batch, instance_id=self._instance.id, budgeted=self._budget.origins
+        )
         if len(recorded) < len(batch):
             log.warning("claims_lost", count=len(batch) - len(recorded))

@@ -21,9 +21,40 @@ class WebhookLane(Model):
     recent_sends = ArrayField(element_type="timestamptz", db_default=SqlDefault("'{}'"))
     channel_id = fields.CharField(max_length=20, null=True)
     dead_reason = fields.TextField(null=True)
+    outage_at = fields.DatetimeField(
+        null=True, description="when its last request found Discord away; null after any answer"
+    )
 
     class Meta:
         table = "webhook_lanes"
+
+
+class WebhookChannel(Model):
+    """A channel that an answer named; several webhooks of one channel share its limit."""
+
+    channel_id = fields.CharField(max_length=20, primary_key=True)
+    webhook_key = DigestField(description="the first webhook that was seen to post there")
+    is_shared = fields.BooleanField(db_default=False)
+    recent_sends = ArrayField(
+        element_type="timestamptz",
+        db_default=SqlDefault("'{}'"),
+        description="newest first; one in the future stands for an open request",
+    )
+    held_until = fields.DatetimeField(null=True)
+    opens_at = fields.DatetimeField(null=True, description="its limits allow none before this")
+
+    class Meta:
+        table = "webhook_channels"
+
+
+class InvalidRequests(Model):
+    """How many requests Discord refused in a minute in the way that it bans addresses for."""
+
+    minute = fields.DatetimeField(primary_key=True)
+    count = fields.IntField()
+
+    class Meta:
+        table = "invalid_requests"
 
 
 class Origin(Model):
@@ -34,6 +65,7 @@ class Origin(Model):
     held_until = fields.DatetimeField(null=True)
     hold_seconds = fields.FloatField(null=True, description="the last hold; the next one is longer")
     down_since = fields.DatetimeField(null=True)
+    next_probe_at = fields.DatetimeField(null=True, description="one request may try it then")
 
     class Meta:
         table = "origins"

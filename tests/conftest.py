@@ -15,9 +15,8 @@ import uvloop
 from cryptography.fernet import Fernet
 
 from engine.cipher import WebhookCipher
-from engine.claims import Budget
 from engine.engine import Engine, EngineOptions
-from engine.limits import Rate
+from engine.limits import Budget, Rate
 from engine.service import TaskService
 from engine.validation import TaskRules
 from models.database import Database, credentials

@@ -193,14 +193,14 @@ async def test_failing_task_retries_and_turns_failed(
 ) -> None:
     wanted = task_input(fake_discord, schedule="@yearly", maxRetry=1)
     created = (await service.data(CREATE, wanted))["createTask"]
-    fake_discord.script(None, (503, "no"), (503, "no"))
+    fake_discord.script(None, (500, "no"), (500, "no"))
 
     await service.data(TRIGGER, {"id": created["id"]})
 
     await wait_for_statuses(service, created["id"], ["RETRYING", "FAILED"])
     task = (await service.data(TASK, {"id": created["id"]}))["task"]
     assert task["status"] == "FAILED"
-    assert "503" in task["statusReason"]
+    assert "500" in task["statusReason"]
 
 
 async def test_rate_limited_attempt_is_sent_again_uncounted(
@@ -245,7 +245,7 @@ async def test_queued_and_retrying_work_survives_a_kill(
         ticking = await service.data(
             CREATE, task_input(fake_discord, name="ticking", overlapPolicy="ALLOW")
         )
-        fake_discord.script(None, (503, "no"), (503, "no"))
+        fake_discord.script(None, (500, "no"), (500, "no"))
         await service.data(TRIGGER, {"id": retrying["createTask"]["id"]})
         await fake_discord.wait_for(2)
         service.process.kill()

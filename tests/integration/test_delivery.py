@@ -25,7 +25,7 @@ INVALID_FORM: Scripted = (400, {"code": 50035, "message": "Invalid Form Body"})
 UNKNOWN_WEBHOOK: Scripted = (404, {"code": 10015, "message": "Unknown Webhook"})
 UNKNOWN_CHANNEL: Scripted = (404, {"code": 10003, "message": "Unknown Channel"})
 INVALID_TOKEN: Scripted = (401, {"code": 50027, "message": "Invalid Webhook Token"})
-UNAVAILABLE: Scripted = (503, "upstream connect error")
+BROKEN: Scripted = (500, "internal error")
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ async def test_failing_run_retries_then_turns_the_task_failed(
     tasks: TaskService, fake_discord: FakeDiscord
 ) -> None:
     task = await make_task(tasks, fake_discord, max_retry=1)
-    fake_discord.script(task.webhook_id, UNAVAILABLE, UNAVAILABLE)
+    fake_discord.script(task.webhook_id, BROKEN, BROKEN)
 
     await tasks.trigger(ACTOR, task.id)
 
@@ -84,7 +84,7 @@ async def test_failing_run_retries_then_turns_the_task_failed(
     failed = await Task.get(id=task.id)
     assert failed.status is TaskStatus.FAILED
     assert failed.status_reason is not None
-    assert "503" in failed.status_reason
+    assert "500" in failed.status_reason
     audit = await AuditLog.get(task_id=task.id, action=AuditAction.TASK_FAILED)
     assert audit.actor == "engine"
     assert audit.changes["status"] == {"from": "ACTIVE", "to": "FAILED"}

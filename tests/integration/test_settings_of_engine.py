@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 
 from engine.cipher import WebhookCipher
-from engine.claims import Budget, Claim, claim, seconds_to_next
+from engine.claims import Claim, claim, seconds_to_next
 from engine.engine import Engine, EngineOptions
-from engine.limits import Rate
+from engine.limits import Budget, Rate
 from engine.service import TaskService
 from models.database import Database
 from models.enums import LogStatus

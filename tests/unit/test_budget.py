@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.claims import Budget
-from engine.limits import Rate
+from engine.limits import Budget, Rate
 
 RATES = [
     Rate(count=1, seconds=1),

@@ -159,7 +159,7 @@ def test_a_403_of_the_edge_holds_the_origin_and_harms_no_task(
     ("headers", "body", "waits", "counts"),
     [
         pytest.param({"X-RateLimit-Scope": "user"}, {}, Waits.WEBHOOK, True, id="user"),
-        pytest.param({"X-RateLimit-Scope": "shared"}, {}, Waits.WEBHOOK, False, id="shared"),
+        pytest.param({"X-RateLimit-Scope": "shared"}, {}, Waits.CHANNEL, False, id="shared"),
         pytest.param(VIA, {}, Waits.WEBHOOK, True, id="no scope"),
         pytest.param(BUCKET, {}, Waits.WEBHOOK, True, id="no scope and no Via"),
         pytest.param(

@@ -1,0 +1,93 @@
+"""Discord's limit by channel: the webhooks of one channel share it, whichever copies send."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from engine.ending import Finished
+from engine.limits import CHANNEL_MARGIN_SECONDS, CHANNEL_SENDS, CHANNEL_WINDOW_SECONDS
+from models.database import Connection
+
+_LEARN = """
+insert into webhook_channels (channel_id, webhook_key)
+select distinct on (channel_id) channel_id, webhook_key
+from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
+order by channel_id
+on conflict do nothing
+"""
+
+# What the channel's webhooks have sent before it was known that they share it counts, too.
+_SHARE = """
+with news as (
+    select * from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
+), locked as (
+    select * from webhook_channels c
+    where channel_id = any($1::text[]) and exists (
+        select from news n where n.channel_id = c.channel_id and n.webhook_key <> c.webhook_key)
+    order by channel_id for update
+)
+update webhook_channels c set is_shared = true, recent_sends = array(
+    select unnest(k.recent_sends)
+    union select unnest(w.recent_sends) from webhook_lanes w
+        where w.webhook_key = k.webhook_key
+            or w.webhook_key in (select webhook_key from news n where n.channel_id = k.channel_id)
+    order by 1 desc limit $3::int
+)
+from locked k where c.channel_id = k.channel_id
+"""
+
+# $1 channels, $2 when counted (null: not sent), $3 pauses of held channels, $4 and $5 channels and
+# instants that were reserved, $6 and $7 the limit
+_COUNT = """
+with ended as (
+    select * from unnest($1::text[], $2::timestamptz[], $3::interval[])
+        as e (channel_id, counted_at, pause)
+), given_back as (
+    select * from unnest($4::text[], $5::timestamptz[]) as g (channel_id, reserved_at)
+), locked as (
+    select * from webhook_channels
+    where is_shared and channel_id = any($1::text[] || $4::text[])
+    order by channel_id for update
+), counted as (
+    select k.channel_id, array(
+        (select unnest(k.recent_sends) except
+            select reserved_at from given_back g where g.channel_id = k.channel_id)
+        union select counted_at from ended e
+            where e.channel_id = k.channel_id and counted_at is not null
+        order by 1 desc limit $6::int
+    ) as sends, greatest(k.held_until, clock_timestamp() + (
+        select max(pause) from ended e where e.channel_id = k.channel_id)) as held_until
+    from locked k
+)
+update webhook_channels c set
+    recent_sends = n.sends,
+    held_until = n.held_until,
+    opens_at = greatest(n.held_until, n.sends[$6::int] + $7::interval)
+from counted n where c.channel_id = n.channel_id
+"""
+
+
+async def count_sends(
+    connection: Connection, ends: Sequence[Finished], learned: Mapping[bytes, str]
+) -> None:
+    """Count these requests in the channels that webhooks share, in place of what was reserved.
+
+    `learned` names the channel of each webhook that was not known to post there; its lane is
+    settled already.
+    """
+    if learned:
+        await connection.execute(_LEARN, list(learned.values()), list(learned))
+        await connection.execute(_SHARE, list(learned.values()), list(learned), CHANNEL_SENDS)
+    channels = [end.channel_id or end.claim.channel_id for end in ends]
+    if not any(channels):
+        return
+    reserved = [end.claim for end in ends if end.claim.reserved_at is not None]
+    await connection.execute(
+        _COUNT,
+        channels,
+        [end.counted_at for end in ends],
+        [timedelta(seconds=end.lane_pause_seconds) if end.holds_channel else None for end in ends],
+        [claim.channel_id for claim in reserved],
+        [claim.reserved_at for claim in reserved],
+        CHANNEL_SENDS,
+        timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
+    )
