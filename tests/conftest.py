@@ -120,10 +120,11 @@ async def start_engine(
             roles: frozenset[str] = frozenset({"scheduler", "worker"}),
             budget: Budget = NO_BUDGET,
             run_deadline_seconds: int = RUN_DEADLINE_SECONDS,
+            origins: tuple[str, ...] | None = None,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
-                origins=(fake_discord.origin,),
+                origins=origins or (fake_discord.origin,),
                 budget=budget,
                 worker_concurrency=100,
                 run_deadline_seconds=run_deadline_seconds,
