@@ -113,7 +113,7 @@ async def test_webhooks_of_one_channel_share_its_limit(client: DiscordClient) ->
 
     assert [verdict.http_status for verdict in verdicts] == [200, 200, 200, 429, 200]
     assert {verdict.channel_id for verdict in verdicts[:3]} == {"7"}
-    assert (verdicts[3].waits, verdicts[3].counts_as_invalid) == (Waits.WEBHOOK, False)
+    assert (verdicts[3].waits, verdicts[3].counts_as_invalid) == (Waits.CHANNEL, False)
     assert (verdicts[3].wait_seconds or 0) > 59
 
 
