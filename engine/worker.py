@@ -29,7 +29,7 @@ POLL_SECONDS = 2.0
 COALESCE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 RECORD_BATCH = 500
-# Results that wait for the database; beyond them nothing is claimed.
+# Results that wait for the database; more, and nothing is claimed.
 MAX_UNRECORDED = 1000
 RECORD_SECONDS = 5.0
 
@@ -106,6 +106,7 @@ class Worker:
 
     async def takeover_loop(self) -> None:
         """Take over the work of dead copies, and end what waited in vain, until cancelled."""
+        ours = self._instance.id
         while True:
             await asyncio.sleep(POLL_SECONDS)
             if not (self._instance.may_judge() and self._instance.is_fresh()):
@@ -113,15 +114,11 @@ class Worker:
             with suppress(DatabaseUnavailable, asyncpg.PostgresError):
                 # A claim whose connection broke may be committed after all of this.
                 await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
-                taken = await self._database.transact(
-                    lambda connection: take_over(connection, instance_id=self._instance.id)
-                )
+                taken = await self._database.transact(partial(take_over, instance_id=ours))
                 if taken.resent or taken.unknown:
                     log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
                     self._wake.set()
-                await self._database.transact(
-                    lambda connection: expire_waiting(connection, instance_id=self._instance.id)
-                )
+                await self._database.transact(partial(expire_waiting, instance_id=ours))
 
     async def drain(self, timeout_seconds: float) -> None:
         """Claim no more; finish what is open, and cut off what is still open after the timeout.
