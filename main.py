@@ -20,6 +20,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher, check_canary
 from engine.discord import budget_origin
 from engine.engine import Engine, EngineOptions
@@ -155,7 +156,7 @@ def _app(
         TaskRules(
             origins=settings.discord_origins, min_interval_seconds=settings.min_interval_seconds
         ),
-        run_deadline_seconds=settings.run_deadline_seconds,
+        accounting=_accounting(settings),
         applied=engine.applied,
         reloaded=engine.reloaded,
         queued=engine.queued,
@@ -177,10 +178,16 @@ def _engine_options(settings: Settings) -> EngineOptions:
         origins=settings.discord_origins,
         budget=Budget(origins=tuple(sorted(origins)), rate=parse_rate(settings.global_rate)),
         worker_concurrency=settings.worker_concurrency,
-        run_deadline_seconds=settings.run_deadline_seconds,
-        fire_all_limit=settings.fire_all_limit,
+        accounting=_accounting(settings),
         log_retention_days=settings.log_retention_days,
         shutdown_seconds=settings.shutdown_seconds,
+    )
+
+
+def _accounting(settings: Settings) -> Accounting:
+    return Accounting(
+        fire_all_limit=settings.fire_all_limit,
+        run_deadline_seconds=settings.run_deadline_seconds,
     )
 
 

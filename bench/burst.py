@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from cryptography.fernet import Fernet
 
 from bench.figures import Burst, cpu_seconds, received
+from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.discord import parse_webhook_url
 from engine.engine import Engine, EngineOptions
@@ -32,8 +33,7 @@ def bench_options(origin: str) -> EngineOptions:
         origins=(origin,),
         budget=Budget(origins=(), rate=Rate(count=50, seconds=1)),
         worker_concurrency=100,
-        run_deadline_seconds=3600,
-        fire_all_limit=100,
+        accounting=Accounting(fire_all_limit=100, run_deadline_seconds=3600),
         log_retention_days=30,
         shutdown_seconds=5.0,
     )

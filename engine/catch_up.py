@@ -1,17 +1,29 @@
-"""Account for the ticks that were missed while nothing was running, by each task's policy."""
+"""Account for the ticks that no job has stored, by each task's policy."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from uuid import UUID
 
+import structlog
+
+from engine.cron import Schedule, parse_schedule
+from engine.errors import InvalidSchedule
+from engine.job import LATE_SECONDS
 from engine.metrics import TICKS
 from engine.misfire import CatchUp, plan_catch_up
-from engine.registry import TaskRow
-from engine.ticks import Stored, Tick, store_ticks
-from engine.timetable import Timetable
+from engine.registry import TaskRow, read_rows
+from engine.ticks import Stored, Tick, lock_cursors, store_ticks
 from models.database import Connection, Database
 from models.enums import MisfirePolicy, RunTrigger
+
+# One task's ticks are never divided; FIRE_ALL may have ten thousand of them.
+TICKS_AT_ONCE = 2_000
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,51 +31,89 @@ class Gap:
     """A task with missed ticks in (its cursor, `until`]."""
 
     row: TaskRow
-    timetable: Timetable
+    schedule: Schedule
     until: datetime
 
 
-async def catch_up(
-    database: Database,
-    gaps: Sequence[Gap],
-    *,
-    fire_all_limit: int,
-    run_deadline_seconds: int,
-) -> None:
-    """Store what the policies say about these gaps, in one transaction.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accounting:
+    """Stores what the policies say about missed ticks; durations in seconds."""
 
-    A task whose cursor moved meanwhile is left alone: another copy was quicker. The plans are made
-    in a thread, because counting the ticks of a long outage takes a while.
-    """
-    ticks = await asyncio.to_thread(_plan, gaps, fire_all_limit)
-    if not ticks:
-        return
+    fire_all_limit: int
+    run_deadline_seconds: int
 
-    async def work(connection: Connection) -> Stored:
-        return await store_ticks(connection, ticks, run_deadline_seconds=run_deadline_seconds)
+    async def fill(self, database: Database, gaps: Sequence[Gap]) -> None:
+        """Account for gaps that are misfires, in transactions of some thousand ticks.
 
-    stored = await database.transact(work)
+        A task whose cursor moved meanwhile is left alone: another copy was quicker. The plans are
+        made in a thread, because the ticks of a long outage take a while.
+        """
+        while gaps:
+            ticks, gaps = await asyncio.to_thread(self._plan, gaps)
+
+            _count(await database.transact(partial(self._store, ticks)))
+
+    async def close(self, connection: Connection, task_ids: Collection[UUID]) -> None:
+        """Account for all ticks of these tasks up to now, inside the caller's transaction.
+
+        To be called before a change after which their ticks are others, or none.
+        """
+        await lock_cursors(connection, task_ids)
+        gaps: Sequence[Gap] = [
+            Gap(row=row, schedule=schedule, until=row.read_at)
+            for row in await read_rows(connection, task_ids)
+            if (schedule := _schedule(row)) is not None
+        ]
+        while gaps:
+            ticks, gaps = await asyncio.to_thread(self._plan, gaps)
+            _count(await self._store(ticks, connection))
+
+    def _plan(self, gaps: Sequence[Gap]) -> tuple[list[Tick], Sequence[Gap]]:
+        """Return the ticks of the first of these gaps, and the gaps that are left."""
+        ticks: list[Tick] = []
+        for done, gap in enumerate(gaps, start=1):
+            ticks += self._ticks(gap)
+            if len(ticks) >= TICKS_AT_ONCE:
+                return ticks, gaps[done:]
+        return ticks, ()
+
+    def _ticks(self, gap: Gap) -> list[Tick]:
+        row, schedule = gap.row, gap.schedule
+        oldest = schedule.next_after(row.cursor)
+        if gap.until - oldest <= timedelta(seconds=LATE_SECONDS):
+            ticks = [row.cursor, *schedule.ticks_between(row.cursor, gap.until)]
+            return [
+                Tick(task_id=row.id, version=row.version, at=at, since=since)
+                for since, at in pairwise(ticks)
+            ]
+        plan = plan_catch_up(
+            schedule,
+            cursor=row.cursor,
+            until=gap.until,
+            policy=row.misfire_policy,
+            grace_seconds=row.misfire_grace_seconds,
+            fire_all_limit=self.fire_all_limit,
+        )
+        return _missed(gap, plan) if plan is not None else []
+
+    async def _store(self, ticks: Sequence[Tick], connection: Connection) -> Stored:
+        return await store_ticks(connection, ticks, run_deadline_seconds=self.run_deadline_seconds)
+
+
+def _count(stored: Stored) -> None:
     TICKS.labels("queued").inc(stored.queued)
     TICKS.labels("skipped").inc(stored.skipped)
 
 
-def _plan(gaps: Sequence[Gap], fire_all_limit: int) -> list[Tick]:
-    ticks: list[Tick] = []
-    for gap in gaps:
-        plan = plan_catch_up(
-            gap.timetable.schedule,
-            cursor=gap.row.cursor,
-            until=gap.until,
-            policy=gap.row.misfire_policy,
-            grace_seconds=gap.row.misfire_grace_seconds,
-            fire_all_limit=fire_all_limit,
-        )
-        if plan is not None:
-            ticks += _ticks(gap, plan)
-    return ticks
+def _schedule(row: TaskRow) -> Schedule | None:
+    try:
+        return parse_schedule(row.schedule, row.timezone)
+    except InvalidSchedule as error:
+        log.warning("schedule_unusable", task_id=str(row.id), reason=str(error))
+        return None
 
 
-def _ticks(gap: Gap, plan: CatchUp) -> list[Tick]:
+def _missed(gap: Gap, plan: CatchUp) -> list[Tick]:
     """FIRE_ALL asks for every tick, so its ticks run in turn instead of skipping one another."""
     row, policy = gap.row, gap.row.misfire_policy
     ticks = []

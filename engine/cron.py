@@ -11,42 +11,24 @@ the UTC offset does to a wall time is decided here:
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from functools import cache
 from importlib.resources import files
-from itertools import chain, pairwise, takewhile
+from itertools import chain, islice, pairwise, takewhile
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 
+from engine.cron_fields import TimesOfDay, parse_fields
 from engine.errors import InvalidSchedule
 
-MAX_EXPRESSION_CHARS: Final = 120
 SEARCH_YEARS: Final = 50
 """How far ticks are searched, in years; cronsim gives up after the same time."""
 
-MACROS: Final[Mapping[str, str]] = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
-
-_FIELDS: Final = (
-    ("second", "0 to 59"),
-    ("minute", "0 to 59"),
-    ("hour", "0 to 23"),
-    ("day of month", "1 to 31, L (the last day) or LW (the last weekday)"),
-    ("month", "1 to 12 or JAN to DEC"),
-    ("day of week", "0 to 7 or SUN to SAT, also 5L (the last Friday) or MON#2 (the second Monday)"),
-)
 _SECOND: Final = timedelta(seconds=1)
 _DAY_SECONDS: Final = 86_400
 # A fixed start of searches: within 28 years every kind of year comes up, whenever they begin.
@@ -106,6 +88,25 @@ class Schedule:
     def ticks_between(self, after: datetime, until: datetime) -> Iterator[datetime]:
         """Return the ticks in (`after`, `until`], oldest first, each found when asked for."""
         return takewhile(lambda tick: tick <= until, self._ticks_after(after))
+
+    def count_between(self, after: datetime, until: datetime, *, at_most: int) -> int:
+        """Return how many ticks lie in (`after`, `until`], counted up to `at_most`.
+
+        Days whose UTC offset stays the same are reckoned, not walked.
+        """
+        times = TimesOfDay.of(self._fields)
+        count, begin = 0, after
+        while begin < until and count < at_most:
+            day = _wall(begin + _SECOND, self._zone).date()
+            last = min(until, _last_second(day, self._zone))
+            if _is_ordinary(day, self._zone):
+                walls = _wall(begin, self._zone), _wall(last, self._zone)
+                count += times.count_on(day, *walls)
+            else:
+                rest = at_most - count
+                count += sum(1 for _ in islice(self.ticks_between(begin, last), rest))
+            begin = last
+        return min(count, at_most)
 
     def shortest_interval_seconds(self) -> float:
         """Return the shortest time between two ticks by the wall clock, leaving DST aside.
@@ -181,7 +182,7 @@ def parse_schedule(expression: str, timezone: str) -> Schedule:
     """
     zone = _parse_zone(timezone)
     given = expression.strip()
-    fields = _parse_fields(given)
+    fields = parse_fields(given)
     minute, hour = fields.split()[-5:-3]
     schedule = Schedule(
         expression=given,
@@ -210,48 +211,6 @@ def _parse_zone(name: str) -> ZoneInfo:
 @cache
 def _zone_names() -> frozenset[str]:
     return frozenset(files("tzdata").joinpath("zones").read_text("utf-8").split())
-
-
-def _parse_fields(given: str) -> str:
-    """Return the five or six fields that a stripped expression stands for."""
-    if len(given) > MAX_EXPRESSION_CHARS:
-        raise InvalidSchedule(f"A schedule has at most {MAX_EXPRESSION_CHARS} characters.")
-    if not given.isascii():
-        raise InvalidSchedule("A schedule holds only ASCII letters, digits and signs.")
-    if given.startswith("@"):
-        if given.lower() not in MACROS:
-            raise InvalidSchedule(f"The macro {given!r} is unknown; use {', '.join(MACROS)}.")
-        return MACROS[given.lower()]
-    fields = given.split()
-    if len(fields) not in (5, 6):
-        raise InvalidSchedule(
-            "A schedule has 5 fields (minute, hour, day of month, month, day of week) "
-            f"or 6 (second first), not {len(fields)}."
-        )
-    if not _is_readable(fields):
-        raise InvalidSchedule(_explain_refusal(fields))
-    return given
-
-
-def _is_readable(fields: Sequence[str]) -> bool:
-    try:
-        CronSim(" ".join(fields), _REFERENCE)
-    except CronSimError:
-        return False
-    return True
-
-
-def _explain_refusal(fields: Sequence[str]) -> str:
-    """Return what is wrong with the fields, found by trying each one alone."""
-    for position, (name, takes) in enumerate(_FIELDS[-len(fields) :]):
-        alone = ["*"] * len(fields)
-        alone[position] = fields[position]
-        if not _is_readable(alone):
-            return (
-                f"The {name} {fields[position]!r} can't be read: it takes {takes}; "
-                "as one value, a list (1,3), a range (1-5), a step (*/2) or *."
-            )
-    return "This schedule never fires: none of its months has such a day."
 
 
 def _closest_days(fields: str) -> int:
@@ -285,6 +244,16 @@ def _offset_change(early: datetime, late: datetime, zone: ZoneInfo) -> datetime:
         key=lambda second: (early + second * _SECOND).astimezone(zone).utcoffset() != offset,
     )
     return early + seconds * _SECOND
+
+
+def _is_ordinary(day: date, zone: ZoneInfo) -> bool:
+    """Return whether the offset is the same at both ends of the day."""
+    midnights = (datetime.combine(d, time(), zone) for d in (day, day + timedelta(days=1)))
+    return len({midnight.utcoffset() for midnight in midnights}) == 1
+
+
+def _last_second(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC) - _SECOND
 
 
 def _wall(at: datetime, zone: ZoneInfo) -> datetime:

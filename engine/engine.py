@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.client import DiscordClient
 from engine.clock import DatabaseClock
@@ -37,8 +38,7 @@ class EngineOptions:
     origins: tuple[str, ...]
     budget: Budget
     worker_concurrency: int
-    run_deadline_seconds: int
-    fire_all_limit: int
+    accounting: Accounting
     log_retention_days: int
     shutdown_seconds: float
 
@@ -84,8 +84,7 @@ class Engine:
         self._scheduler = Scheduler(
             database,
             self._clock,
-            run_deadline_seconds=options.run_deadline_seconds,
-            fire_all_limit=options.fire_all_limit,
+            accounting=options.accounting,
             on_queued=self.queued,
         )
         self._instance = Instance(
@@ -103,8 +102,8 @@ class Engine:
             Delivery(self._client, cipher, origins=options.origins, clock=self._clock.time),
             concurrency=options.worker_concurrency,
             budget=options.budget,
+            accounting=options.accounting,
         )
-
         self._retention = Retention(database, log_retention_days=options.log_retention_days)
 
     @property

@@ -6,19 +6,16 @@ from uuid import UUID
 
 import orjson
 
+from engine.catch_up import Accounting
 from engine.ending import Finished
 from engine.instance import TASKS_CHANNEL
+from engine.ticks import lock_cursors
 from engine.verdict import Stops
 from models.database import Connection
 from models.enums import AuditAction, LogStatus, TaskStatus
 from models.fields import uuid7
 
 ENGINE_ACTOR = "engine"
-
-_LOCK = """
-select task_id from task_cursors
-where task_id = any($1::uuid[]) order by task_id for update
-"""
 
 _COUNT = """
 update task_cursors c set failures_in_row = case when f.failed then c.failures_in_row + 1 else 0 end
@@ -65,14 +62,16 @@ def _changes_count(end: Finished) -> bool:
     return end.status in (LogStatus.FAILED, LogStatus.RETRYING) and end.counts_as_failure
 
 
-async def lock_cursors(connection: Connection, ends: Iterable[Finished]) -> None:
+async def lock_counted(connection: Connection, ends: Iterable[Finished]) -> None:
     """Lock the cursors that may change; first of all, as storing ticks does."""
     task_ids = [end.claim.task_id for end in ends if _changes_count(end)]
     if task_ids:
-        await connection.execute(_LOCK, task_ids)
+        await lock_cursors(connection, task_ids)
 
 
-async def count_failures(connection: Connection, ends: Sequence[Finished]) -> None:
+async def count_failures(
+    connection: Connection, ends: Sequence[Finished], accounting: Accounting
+) -> None:
     """Count failed runs in a row, and turn the tasks FAILED that reached their threshold.
 
     A refusal that stops a task or a whole webhook does so at once, whatever the threshold.
@@ -95,7 +94,8 @@ async def count_failures(connection: Connection, ends: Sequence[Finished]) -> No
         for task_id in await _stop(connection, end):
             reasons[task_id] = f"Discord refused the webhook for good: {end.message}"
     if reasons:
-        await fail_tasks(connection, reasons)
+        await accounting.close(connection, reasons)
+        await _fail_tasks(connection, reasons)
 
 
 def _sentence(end: Finished, failures: int) -> str:
@@ -122,7 +122,7 @@ async def _stop(connection: Connection, end: Finished) -> list[UUID]:
     return [row["id"] for row in await connection.fetch(_TASKS_OF[end.stops], *whose)]
 
 
-async def fail_tasks(connection: Connection, reasons: dict[UUID, str]) -> None:
+async def _fail_tasks(connection: Connection, reasons: dict[UUID, str]) -> None:
     """Turn these tasks FAILED, if ACTIVE, with an audit row each; all copies hear of it."""
     rows = await connection.fetch(_FAIL, list(reasons), list(reasons.values()))
     if not rows:

@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
+from engine.catch_up import Accounting
 from engine.channels import count_sends
 from engine.ending import Finished
-from engine.failing import count_failures, lock_cursors
+from engine.failing import count_failures, lock_counted
 from engine.invalid_requests import count_invalid
 from engine.lanes import LaneEnd, settle_lanes, wake_lanes
 from engine.limits import FIRST_HOLD_SECONDS, MAX_HOLD_SECONDS
@@ -91,14 +92,16 @@ async def record(
     finished: Sequence[Finished],
     *,
     instance_id: UUID,
-    budgeted: Collection[str] = (),
+    budgeted: Collection[str],
+    accounting: Accounting,
 ) -> list[Finished]:
     """Record, inside the caller's transaction, those attempts that are still ours; return them.
 
     An attempt that another copy took over in the meantime is left as it is. The `budgeted`
-    origins share one budget of invalid requests.
+    origins share one budget of invalid requests; `accounting` stores what a task that turns FAILED
+    had to fire before.
     """
-    await lock_cursors(connection, finished)
+    await lock_counted(connection, finished)
     rows = await connection.fetch(
         _OURS,
         [end.claim.log_id for end in finished],
@@ -113,7 +116,7 @@ async def record(
     ends = await _insert_retries(connection, ends)
     await _give_back(connection, [end for end in ends if end.status is LogStatus.QUEUED])
     await _hold_origins(connection, ends)
-    await count_failures(connection, ends)
+    await count_failures(connection, ends, accounting)
     lane_ends = [_lane_end(end) for end in ends]
     learned = await settle_lanes(connection, lane_ends, instance_id=instance_id)
     await count_sends(connection, ends, learned)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from engine.cron import Schedule
 from models.enums import MisfirePolicy
@@ -58,6 +57,8 @@ def plan_catch_up(
 
 
 def _range(schedule: Schedule, cursor: datetime, newest: datetime) -> Skipped:
-    ticks = islice(schedule.ticks_between(cursor, newest), COUNT_LIMIT)
-    oldest = next(ticks)
-    return Skipped(oldest=oldest, newest=newest, count=1 + sum(1 for _ in ticks))
+    return Skipped(
+        oldest=schedule.next_after(cursor),
+        newest=newest,
+        count=schedule.count_between(cursor, newest, at_most=COUNT_LIMIT),
+    )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from models.database import Database
+from models.database import Connection, Database
 from models.enums import MisfirePolicy
 
 RANGE = 1000
@@ -53,10 +53,9 @@ async def read_versions(database: Database, *, after: UUID) -> list[TaskVersion]
     return [TaskVersion(id=row["id"], version=row["version"], cursor=row["cursor"]) for row in rows]
 
 
-async def read_rows(database: Database, ids: Collection[UUID]) -> list[TaskRow]:
+async def read_rows(connection: Connection, ids: Collection[UUID]) -> list[TaskRow]:
     """Return those of the tasks that are ACTIVE."""
-    async with database.connection() as connection:
-        rows = await connection.fetch(_ROWS, list(ids))
+    rows = await connection.fetch(_ROWS, list(ids))
     return [
         TaskRow(
             id=row["id"],

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from engine.catch_up import Gap, catch_up
+from engine.catch_up import Accounting, Gap
 from engine.clock import DatabaseClock
 from engine.errors import InvalidSchedule
 from engine.job import LATE_SECONDS, TaskJob
@@ -44,14 +44,12 @@ class Scheduler:
         database: Database,
         clock: DatabaseClock,
         *,
-        run_deadline_seconds: int,
-        fire_all_limit: int,
+        accounting: Accounting,
         on_queued: Callable[[], None],
     ) -> None:
         self._database = database
         self._clock = clock
-        self._run_deadline_seconds = run_deadline_seconds
-        self._fire_all_limit = fire_all_limit
+        self._accounting = accounting
         self._on_queued = on_queued
         self._jobs: dict[UUID, TaskJob] = {}
         self._timetables = Timetables()
@@ -64,7 +62,7 @@ class Scheduler:
         self.is_ready = False
         self.buffer = TickBuffer(
             database,
-            run_deadline_seconds=run_deadline_seconds,
+            run_deadline_seconds=accounting.run_deadline_seconds,
             on_queued=on_queued,
             on_holes=self._note_gaps,
             on_dropped=self._retry_soon,
@@ -208,7 +206,8 @@ class Scheduler:
         ids = list(task_ids)
         for start in range(0, len(ids), BATCH):
             batch = ids[start : start + BATCH]
-            rows = await read_rows(self._database, batch)
+            async with self._database.connection() as connection:
+                rows = await read_rows(connection, batch)
             for task_id in set(batch).difference(row.id for row in rows):
                 self._remove(task_id)
             await self._take(rows, gaps)
@@ -216,7 +215,7 @@ class Scheduler:
     async def _take(self, rows: Sequence[TaskRow], gaps: Collection[UUID]) -> None:
         """Start or replace the jobs of these rows; account first for what they missed."""
         missed: list[Gap] = []
-        current: list[tuple[TaskRow, Timetable]] = []
+        starting: list[tuple[TaskRow, Timetable, datetime]] = []
         for number, row in enumerate(rows):
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
@@ -231,21 +230,15 @@ class Scheduler:
                 self._remove(row.id)
                 continue
             if row.read_at - oldest > timedelta(seconds=LATE_SECONDS):
-                missed.append(Gap(row=row, timetable=timetable, until=row.read_at))
+                missed.append(Gap(row=row, schedule=timetable.schedule, until=row.read_at))
+                starting.append((row, timetable, row.read_at))
             else:
-                current.append((row, timetable))
+                starting.append((row, timetable, row.cursor))
         if missed:
-            await catch_up(
-                self._database,
-                missed,
-                fire_all_limit=self._fire_all_limit,
-                run_deadline_seconds=self._run_deadline_seconds,
-            )
+            await self._accounting.fill(self._database, missed)
             self._on_queued()
-        for row, timetable in current:
-            self._start(row, timetable, after=row.cursor)
-        for gap in missed:
-            self._start(gap.row, gap.timetable, after=gap.until)
+        for row, timetable, after in starting:
+            self._start(row, timetable, after=after)
 
     def _start(self, row: TaskRow, timetable: Timetable, *, after: datetime) -> None:
         self._remove(row.id)

@@ -10,6 +10,7 @@ from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
 
 from engine.audit import Actor, difference, snapshot, write_audit
+from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.errors import Conflict, FieldError, NotFound
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL
@@ -25,6 +26,9 @@ TIMEOUT_SECONDS = 30.0
 
 T = TypeVar("T")
 Connection = BaseDBAsyncClient
+
+# A change of one of these may end the ticks that a task had so far.
+_ENDS_TICKS = frozenset({"schedule", "timezone", "status"})
 
 _LOCK = "select task_id from task_cursors where task_id = $1 for update"
 _REVIVE = "update webhook_lanes set dead_reason = null where webhook_key = $1"
@@ -60,14 +64,14 @@ class TaskService:
         cipher: WebhookCipher,
         rules: TaskRules,
         *,
-        run_deadline_seconds: int,
+        accounting: Accounting,
         applied: Callable[[UUID], Awaitable[None]],
         reloaded: Callable[[], Awaitable[None]],
         queued: Callable[[], None],
     ) -> None:
         self._cipher = cipher
         self._rules = rules
-        self._run_deadline_seconds = run_deadline_seconds
+        self._accounting = accounting
         self._applied = applied
         self._reloaded = reloaded
         self._queued = queued
@@ -141,6 +145,7 @@ class TaskService:
 
         async def work(connection: Connection) -> Task:
             task = await self._locked(connection, task_id)
+            await self._close_ticks(connection, task)
             await connection.execute_query(
                 "update tasks set deleted_at = clock_timestamp() where id = $1", [task_id]
             )
@@ -173,7 +178,7 @@ class TaskService:
                 trigger=RunTrigger.MANUAL,
                 scheduled_for=row["now"],
                 execution_time=row["now"],
-                deadline_at=row["now"] + timedelta(seconds=self._run_deadline_seconds),
+                deadline_at=row["now"] + timedelta(seconds=self._accounting.run_deadline_seconds),
                 status=LogStatus.QUEUED,
             )
             await connection.execute_query(_WAIT, [task.webhook_key, task.origin, row["now"]])
@@ -228,6 +233,8 @@ class TaskService:
         before, key_before = snapshot(task), task.webhook_key
         if columns.get("status"):
             columns["status_reason"] = None
+        if not _ENDS_TICKS.isdisjoint(columns):
+            await self._close_ticks(connection, task)
         if columns:
             await task.update_from_dict(columns).save(
                 using_db=connection, update_fields=list(columns)
@@ -240,6 +247,12 @@ class TaskService:
         await write_audit(connection, actor, action, task_id=task.id, changes=changes)
         await self._after_change(connection, task, before=key_before)
         return task
+
+    async def _close_ticks(self, connection: Connection, task: Task) -> None:
+        """Store the ticks that an ACTIVE task had up to now; afterwards it has others, or none."""
+        if task.status is TaskStatus.ACTIVE:
+            async with connection.acquire_connection() as raw:
+                await self._accounting.close(raw, [task.id])
 
     async def _after_change(
         self, connection: Connection, task: Task, *, before: bytes | None

@@ -1,6 +1,6 @@
 """Store ticks: each becomes one QUEUED attempt or part of a SKIPPED one, and its cursor moves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -121,6 +121,11 @@ left join chained c on c.log_id = b.log_id
 """
 
 
+async def lock_cursors(connection: Connection, task_ids: Collection[UUID]) -> None:
+    """Lock the cursors of these tasks, in the order that everybody keeps."""
+    await connection.execute(_LOCK, list(task_ids))
+
+
 async def store_ticks(
     connection: Connection, ticks: Sequence[Tick], *, run_deadline_seconds: int
 ) -> Stored:
@@ -131,8 +136,10 @@ async def store_ticks(
     queued, OverlapPolicy SKIP lets the first run and skips the others. Workers hear of it at the
     commit.
     """
+    if not ticks:
+        return Stored(queued=0, skipped=0, early=(), holes=frozenset())
     ordered = sorted(ticks, key=lambda tick: (tick.task_id, tick.at))
-    await connection.execute(_LOCK, [tick.task_id for tick in ordered])
+    await lock_cursors(connection, {tick.task_id for tick in ordered})
     deadline = timedelta(seconds=run_deadline_seconds)
     rows = {
         row["log_id"]: row for row in await connection.fetch(_STORE, *_columns(ordered), deadline)

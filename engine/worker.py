@@ -10,6 +10,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from engine.catch_up import Accounting
 from engine.claims import Claim, claim, release, release_all_but, seconds_to_next
 from engine.delivery import Delivery
 from engine.ending import Finished
@@ -47,6 +48,7 @@ class Worker:
         *,
         concurrency: int,
         budget: Budget,
+        accounting: Accounting,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
@@ -54,6 +56,7 @@ class Worker:
         self._delivery = delivery
         self._concurrency = concurrency
         self._budget = budget
+        self._accounting = accounting
         self._monotonic = monotonic
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
@@ -294,7 +297,11 @@ class Worker:
         if not batch:
             return
         recorded = await record(
-            connection, batch, instance_id=self._instance.id, budgeted=self._budget.origins
+            connection,
+            batch,
+            instance_id=self._instance.id,
+            budgeted=self._budget.origins,
+            accounting=self._accounting,
         )
         if len(recorded) < len(batch):
             log.warning("claims_lost", count=len(batch) - len(recorded))

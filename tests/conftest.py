@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from cryptography.fernet import Fernet
 
+from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.engine import Engine, EngineOptions
 from engine.limits import Budget, Rate
@@ -26,6 +27,11 @@ from tests.fake_discord import FakeDiscord
 
 RUN_DEADLINE_SECONDS = 3600
 NO_BUDGET = Budget(origins=(), rate=Rate(count=50, seconds=1))
+
+
+def accounting(run_deadline_seconds: int = RUN_DEADLINE_SECONDS) -> Accounting:
+    """Return what stores missed ticks, with the default limits."""
+    return Accounting(fire_all_limit=100, run_deadline_seconds=run_deadline_seconds)
 
 
 def pytest_asyncio_loop_factories(
@@ -127,8 +133,7 @@ async def start_engine(
                 origins=origins or (fake_discord.origin,),
                 budget=budget,
                 worker_concurrency=100,
-                run_deadline_seconds=run_deadline_seconds,
-                fire_all_limit=100,
+                accounting=accounting(run_deadline_seconds),
                 log_retention_days=30,
                 shutdown_seconds=5.0,
             )
@@ -162,7 +167,7 @@ def make_service(cipher: WebhookCipher, origin: str, engine: Engine | None = Non
     return TaskService(
         cipher,
         TaskRules(origins=(origin,), min_interval_seconds=1),
-        run_deadline_seconds=RUN_DEADLINE_SECONDS,
+        accounting=accounting(),
         applied=engine.applied if engine else nothing,
         reloaded=engine.reloaded if engine else nothing,
         queued=engine.queued if engine else lambda: None,

@@ -19,7 +19,7 @@ from engine.statistics import Statistics
 from models.database import Database
 from schema.keys import KeyRing
 from settings import ApiKey, KeyRole, load_settings
-from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, make_service
+from tests.conftest import NO_BUDGET, accounting, make_service
 from web.app import create_app
 
 ADMIN = ApiKey(name="default", key=SecretStr("the-admin-key"), role=KeyRole.ADMIN)
@@ -43,8 +43,7 @@ def idle_engine(database: Database, cipher: WebhookCipher) -> Engine:
         origins=(),
         budget=NO_BUDGET,
         worker_concurrency=1,
-        run_deadline_seconds=RUN_DEADLINE_SECONDS,
-        fire_all_limit=1,
+        accounting=accounting(),
         log_retention_days=30,
         shutdown_seconds=1.0,
     )

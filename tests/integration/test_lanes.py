@@ -18,7 +18,7 @@ from models.enums import LogStatus, OverlapPolicy, TaskStatus
 from models.runtime import WebhookLane
 from models.task import Task, TaskCursor
 from models.task_log import TaskLog
-from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS
+from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, accounting
 from tests.fake_discord import FakeDiscord
 from tests.tasks import ACTOR, make_task, move_cursor
 
@@ -83,7 +83,9 @@ async def claim_one(database: Database) -> Claim:
 
 async def finish(database: Database, *ends: Finished, instance_id: UUID = ME) -> list[Finished]:
     return await database.transact(
-        lambda connection: record(connection, ends, instance_id=instance_id)
+        lambda connection: record(
+            connection, ends, instance_id=instance_id, budgeted=(), accounting=accounting()
+        )
     )
 
 
@@ -351,7 +353,7 @@ async def test_tick_stored_while_a_finish_holds_the_lane_is_not_lost(
 
     async with database.transaction() as connection:
         end = Finished(claim=one, status=SUCCESS, knows_bucket=True)
-        await record(connection, [end], instance_id=ME)
+        await record(connection, [end], instance_id=ME, budgeted=(), accounting=accounting())
         storing = asyncio.create_task(store(database, tick))
         await wait_until_blocked(database)
 

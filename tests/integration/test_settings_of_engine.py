@@ -19,7 +19,7 @@ from models.enums import LogStatus
 from models.runtime import Origin, WebhookLane
 from models.task import Task
 from models.task_log import TaskLog
-from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, StartEngine, make_service
+from tests.conftest import NO_BUDGET, StartEngine, accounting, make_service
 from tests.fake_discord import FakeDiscord
 from tests.tasks import ACTOR, make_task, wait_for_logs
 from tests.waiting import wait_until
@@ -204,8 +204,7 @@ async def running(
         origins=(origin,),
         budget=NO_BUDGET,
         worker_concurrency=concurrency,
-        run_deadline_seconds=RUN_DEADLINE_SECONDS,
-        fire_all_limit=100,
+        accounting=accounting(),
         log_retention_days=30,
         shutdown_seconds=5.0,
     )

@@ -17,7 +17,7 @@ from models.enums import DeliveryGuarantee, LogStatus, TaskStatus
 from models.runtime import InvalidRequests, Origin, WebhookChannel
 from models.task import Task
 from models.task_log import TaskLog
-from tests.conftest import NO_BUDGET, StartEngine, make_service
+from tests.conftest import NO_BUDGET, StartEngine, accounting, make_service
 from tests.fake_discord import Down, FakeDiscord
 from tests.fake_discord_rules import Limit
 from tests.tasks import ACTOR, logs_of, make_task, wait_for_logs
@@ -46,7 +46,9 @@ async def claims_of(database: Database, instance_id: UUID = ME, limit: int = 100
 
 async def finish(database: Database, *ends: Finished, budgeted: tuple[str, ...] = ()) -> None:
     await database.transact(
-        lambda connection: record(connection, ends, instance_id=ME, budgeted=budgeted)
+        lambda connection: record(
+            connection, ends, instance_id=ME, budgeted=budgeted, accounting=accounting()
+        )
     )
 
 

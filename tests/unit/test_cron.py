@@ -3,7 +3,8 @@ from itertools import islice, pairwise
 
 import pytest
 
-from engine.cron import MACROS, UnknownZone, parse_schedule
+from engine.cron import UnknownZone, parse_schedule
+from engine.cron_fields import MACROS
 from engine.errors import InvalidSchedule
 
 

@@ -163,3 +163,13 @@ def test_any_text_is_either_a_schedule_or_refused_in_words(expression: str, time
 
     assert words.endswith((".", "?"))
     assert len(words) > 10
+
+
+@settings(PROFILE)
+@given(schedules(), instants, st.timedeltas(timedelta(0), timedelta(days=9)), st.integers(1, 400))
+def test_counted_ticks_are_those_that_a_walk_finds(
+    schedule: Schedule, after: datetime, length: timedelta, at_most: int
+) -> None:
+    walked = list(islice(schedule.ticks_between(after, after + length), at_most))
+
+    assert schedule.count_between(after, after + length, at_most=at_most) == len(walked)
