@@ -35,7 +35,8 @@ from models.embedded import EmbeddedPostgres
 from models.errors import StorageError
 from models.migrate import migrate, pending_migrations
 from schema.keys import KeyRing
-from settings import ApiKey, KeyRole, LogFormat, Role, Settings, SettingsError, load_settings
+from setting_types import ApiKey, KeyRole
+from settings import LogFormat, Role, Settings, SettingsError, load_settings
 from web.app import create_app
 
 COMMANDS = {

@@ -5,7 +5,10 @@ A reason that a check gives never holds the value: it may be a secret.
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -39,11 +42,37 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
-def plain_key(key: SecretStr) -> SecretStr:
+def _plain_key(key: SecretStr) -> SecretStr:
     """Return a key that fits a header and API_KEYS. Raises: ValueError."""
     if not _KEY.fullmatch(key.get_secret_value()):
         raise ValueError("it has a blank, a comma, a colon or a character that isn't ASCII")
     return key
+
+
+class KeyRole(StrEnum):
+    """What an API key permits: everything, or reading only."""
+
+    ADMIN = "admin"
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key of the API; `name` stands for it in logs and audit rows."""
+
+    name: str
+    key: SecretStr
+    role: KeyRole
+
+
+def _named_key(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    name, _, rest = value.partition(":")
+    key, _, role = rest.rpartition(":")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,50}", name) or role not in list(KeyRole):
+        raise ValueError("an entry isn't name:key:admin or name:key:read")
+    return ApiKey(name=name, key=_plain_key(SecretStr(key)), role=KeyRole(role))
 
 
 def _fernet_key(key: SecretStr) -> SecretStr:
@@ -68,6 +97,11 @@ def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     return check
 
 
+def _network(value: object) -> object:
+    """Return the network of an address, such as 10.0.0.0/8 or 127.0.0.1."""
+    return ip_network(value, strict=False) if isinstance(value, str) else value
+
+
 Split = BeforeValidator(_split)
 """Reads a comma-separated text."""
 Upper = BeforeValidator(_upper)
@@ -78,8 +112,14 @@ Rate = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"(?i)^[1-9][0-9]{0,8}/(second|minute|hour)$")
 ]
 FernetKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
-PlainKey = Annotated[SecretStr, AfterValidator(plain_key)]
+PlainKey = Annotated[SecretStr, AfterValidator(_plain_key)]
+NamedKey = Annotated[ApiKey, BeforeValidator(_named_key)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_begins_with("postgresql", "postgres"))]
+RedisUrl = Annotated[SecretStr, AfterValidator(_begins_with("redis", "rediss"))]
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
+Contact = Annotated[
+    str, StringConstraints(pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://\S+|tel:[+0-9-]+)$")
+]
 
 
 def misspelt(env_file: Path | None, known: set[str]) -> list[str]:

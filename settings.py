@@ -8,16 +8,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
+    AwareDatetime,
     Field,
-    SecretStr,
     ValidationError,
     model_validator,
 )
@@ -27,21 +25,26 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from setting_types import (
     DISCORD_ORIGINS,
     MAKE_ENCRYPTION_KEY,
+    ApiKey,
+    Contact,
     FernetKey,
+    KeyRole,
+    NamedKey,
+    Network,
     Origin,
     PlainKey,
     PostgresUrl,
     Rate,
+    RedisUrl,
     Split,
     Upper,
     misspelt,
-    plain_key,
 )
 
 ROOT_DATA_DIR = Path("/var/lib/discord-task-scheduler")
 MIN_PRODUCTION_KEY_CHARS = 24
 
-_SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS"})
+_SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS", "REDIS_URL"})
 _EXAMPLE = re.compile(r"change.?me|example|placeholder|your.?(api.?)?key|[<>]", re.IGNORECASE)
 
 
@@ -80,32 +83,6 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-class KeyRole(StrEnum):
-    """What an API key permits: everything, or reading only."""
-
-    ADMIN = "admin"
-    READ = "read"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """A key of the API; `name` stands for it in logs and audit rows."""
-
-    name: str
-    key: SecretStr
-    role: KeyRole
-
-
-def _named_key(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    name, _, rest = value.partition(":")
-    key, _, role = rest.rpartition(":")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,50}", name) or role not in list(KeyRole):
-        raise ValueError("an entry isn't name:key:admin or name:key:read")
-    return ApiKey(name=name, key=plain_key(SecretStr(key)), role=KeyRole(role))
-
-
 def _data_dir() -> Path:
     as_root = sys.platform != "win32" and os.geteuid() == 0
     return ROOT_DATA_DIR if as_root else Path("./data")
@@ -114,9 +91,6 @@ def _data_dir() -> Path:
 def _log_format(earlier: dict[str, Any]) -> LogFormat:
     production = earlier.get("environment") is Environment.PRODUCTION
     return LogFormat.JSON if production else LogFormat.CONSOLE
-
-
-NamedKey = Annotated[ApiKey, BeforeValidator(_named_key)]
 
 
 class Settings(BaseSettings):
@@ -152,6 +126,9 @@ class Settings(BaseSettings):
     db_pool_timeout_seconds: int = Field(20, ge=1, le=300, alias="DB_POOL_TIMEOUT")
     """How long to wait for one of them, 1 to 300 seconds."""
 
+    redis_url: RedisUrl | None = None
+    """Redis for the cache and RATE_LIMIT of all copies, redis://host:port/0; unset: in memory."""
+
     encryption_keys: Annotated[tuple[FernetKey, ...], Split] = ()
     """Fernet keys for stored webhook URLs, comma-separated: the first encrypts, all decrypt."""
     api_key: PlainKey | None = None
@@ -164,6 +141,19 @@ class Settings(BaseSettings):
     """Whether GET /graphql shows GraphiQL to browsers, on or off."""
     introspection: bool = True
     """Whether the API answers introspection to those with a key, on or off."""
+
+    allowed_origins: Annotated[tuple[Origin, ...], Split] = ()
+    """Origins whose pages may call the API (CORS), comma-separated; unset: this one's alone."""
+    trusted_proxies: Annotated[tuple[Network, ...], Split] = ()
+    """Addresses of proxies whose X-Forwarded-For and -Proto count, as 10.0.0.0/8; unset: none."""
+    rate_limit: Rate = "100/minute"
+    """The most requests of one client address, a number per second, minute or hour."""
+    failed_key_limit: Rate = "10/minute"
+    """The most wrong keys of one client address, a number per second, minute or hour."""
+    security_contact: Contact = "mailto:security@localhost"
+    """For /.well-known/security.txt: mailto:, https: or tel: of who takes reports."""
+    security_expires: AwareDatetime | None = None
+    """When security.txt ends, as 2027-01-31T00:00:00Z; unset: a year after the start."""
 
     discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
     """Origins that a webhook URL may have, comma-separated; in production https:// only."""

@@ -21,7 +21,7 @@ from strawberry.types.graphql import OperationType
 from schema.context import OperationContext
 from schema.core import core_schema, given_operation_name
 from schema.errors import ErrorCode, api_error
-from settings import KeyRole
+from setting_types import KeyRole
 
 REMEMBERED: Final = 256
 # A longer text is parsed each time: what is kept must not grow with what clients send.

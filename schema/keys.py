@@ -5,7 +5,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from settings import ApiKey, KeyRole
+from setting_types import ApiKey, KeyRole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

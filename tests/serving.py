@@ -18,7 +18,8 @@ from engine.engine import Engine, EngineOptions
 from engine.statistics import Statistics
 from models.database import Database
 from schema.keys import KeyRing
-from settings import ApiKey, KeyRole, load_settings
+from setting_types import ApiKey, KeyRole
+from settings import load_settings
 from tests.conftest import NO_BUDGET, accounting, make_service
 from web.app import create_app
 

@@ -5,7 +5,7 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from schema.keys import KeyRing, Principal, presented_key
-from settings import ApiKey, KeyRole
+from setting_types import ApiKey, KeyRole
 
 KEYS = KeyRing(
     [

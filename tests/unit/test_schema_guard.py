@@ -12,7 +12,7 @@ from schema.context import OperationContext, Services
 from schema.keys import Principal
 from schema.loaders import Loaders
 from schema.schema import build_schema
-from settings import KeyRole
+from setting_types import KeyRole
 from tests.conftest import make_service
 from tests.serving import absent_database, idle_engine
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from scripts.describe_settings import default_text, env_example, table
+from setting_types import KeyRole
 from settings import (
     Environment,
-    KeyRole,
     LogFormat,
     LogLevel,
     Role,
@@ -35,12 +35,19 @@ DEFAULTS = {
     "DATABASE_URL": "",
     "DB_POOL_SIZE": "10",
     "DB_POOL_TIMEOUT": "20",
+    "REDIS_URL": "",
     "ENCRYPTION_KEYS": "",
     "API_KEY": "",
     "API_KEYS": "",
     "MAX_BODY_BYTES": "1048576",
     "GRAPHIQL": "on",
     "INTROSPECTION": "on",
+    "ALLOWED_ORIGINS": "",
+    "TRUSTED_PROXIES": "",
+    "RATE_LIMIT": "100/minute",
+    "FAILED_KEY_LIMIT": "10/minute",
+    "SECURITY_CONTACT": "mailto:security@localhost",
+    "SECURITY_EXPIRES": "",
     "DISCORD_ORIGINS": (
         "https://discord.com,https://discordapp.com,"
         "https://ptb.discord.com,https://canary.discord.com"
