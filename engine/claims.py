@@ -208,7 +208,7 @@ async def claim(
 ) -> Claimed:
     """Claim up to `limit` due attempts for this copy, in one statement of its own transaction.
 
-    `claimed_at` is the monotonic time before the call: a claim is sent only while it is young.
+    `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
     rows = await connection.fetch(
         _CLAIM,

@@ -1,7 +1,6 @@
 """Claim what is due, send it, and record how it ended."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -12,6 +11,7 @@ import structlog
 
 from engine.catch_up import Accounting
 from engine.claims import Claim, claim, release, release_all_but, seconds_to_next
+from engine.clock import sleepless
 from engine.delivery import Delivery
 from engine.ending import Finished
 from engine.expiry import expire_waiting
@@ -49,7 +49,7 @@ class Worker:
         concurrency: int,
         budget: Budget,
         accounting: Accounting,
-        monotonic: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = sleepless,
     ) -> None:
         self._database = database
         self._instance = instance
@@ -57,7 +57,7 @@ class Worker:
         self._concurrency = concurrency
         self._budget = budget
         self._accounting = accounting
-        self._monotonic = monotonic
+        self._elapsed = elapsed
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         self._recorded = asyncio.Event()
@@ -109,19 +109,20 @@ class Worker:
 
     async def takeover_loop(self) -> None:
         """Take over the work of dead copies, and end what waited in vain, until cancelled."""
-        ours = self._instance.id
+        me = self._instance
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if not (self._instance.may_judge() and self._instance.is_fresh()):
+            if not (me.may_judge() and me.is_fresh()):
                 continue
+            judge = partial(take_over, instance_id=me.id, seen_at=me.seen_at)
             with suppress(DatabaseUnavailable, asyncpg.PostgresError):
-                # A claim whose connection broke may be committed after all of this.
-                await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
-                taken = await self._database.transact(partial(take_over, instance_id=ours))
+                taken = await self._database.transact(judge)
                 if taken.resent or taken.unknown:
                     log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
                     self._wake.set()
-                await self._database.transact(partial(expire_waiting, instance_id=ours))
+                # A claim whose connection broke may be committed after all of this.
+                await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
+                await self._database.transact(partial(expire_waiting, instance_id=me.id))
 
     async def drain(self, timeout_seconds: float) -> None:
         """Claim no more; finish what is open, and cut off what is still open after the timeout.
@@ -162,7 +163,7 @@ class Worker:
         if self._is_in_doubt:
             await self._database.transact(partial(self._release_unknown, 0.0))
             self._is_in_doubt = False
-        claimed_at, self._is_in_doubt = self._monotonic(), True
+        claimed_at, self._is_in_doubt = self._elapsed(), True
         async with self._database.connection() as connection:
             claimed = await claim(
                 connection,
@@ -186,8 +187,7 @@ class Worker:
     async def _release_unknown(self, age_seconds: float, connection: Connection) -> None:
         """Give back what the database has held as ours for so long, and we know nothing of.
 
-        When the connection breaks after a claim was committed, its answer is lost; none of it was
-        sent.
+        A committed claim's answer is lost when the connection breaks; none of it was sent.
         """
         ends = (end.claim.log_id for end in self._results)
         known = {*self._open.values(), *ends, *(one.log_id for one in self._unsent)}
@@ -238,7 +238,7 @@ class Worker:
         address = self._delivery.address(one)
         if isinstance(address, Finished):
             return address
-        age_seconds = self._monotonic() - one.claimed_at
+        age_seconds = self._elapsed() - one.claimed_at
         if self._is_draining or age_seconds > FENCE_SECONDS or not self._instance.is_fresh():
             return None
         return await self._delivery.send(one, address)
