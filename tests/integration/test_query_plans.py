@@ -243,7 +243,8 @@ async def test_taking_over(seeded: "asyncpg.Connection[asyncpg.Record]") -> None
 
 async def test_looking_for_dead_copies(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
     """It runs every two seconds in every copy."""
-    whole = await scanned_whole(seeded, takeover._DEAD_LANES, A_MINUTE, 500, uuid4())
+    now = datetime.now(UTC)
+    whole = await scanned_whole(seeded, takeover._DEAD_LANES, A_MINUTE, 500, uuid4(), now, A_MINUTE)
 
     assert whole <= {"engine_instances", "webhook_lanes"}
 
