@@ -123,7 +123,7 @@ async def test_copies_that_died_are_forgotten(database: Database) -> None:
     await WebhookLane.create(webhook_key=KEY, origin=ORIGIN, owner=holding)
 
     async with database.transaction() as connection:
-        await take_over(connection, instance_id=uuid4())
+        await take_over(connection, instance_id=uuid4(), seen_at=datetime.now(UTC))
 
     assert set(await EngineInstance.all().values_list("id", flat=True)) == {holding, young}
 
