@@ -7,12 +7,13 @@ from engine.ending import Finished
 from engine.limits import CHANNEL_MARGIN_SECONDS, CHANNEL_SENDS, CHANNEL_WINDOW_SECONDS
 from models.database import Connection
 
+# The update changes nothing: it locks the row, so that it is not removed as unused meanwhile.
 _LEARN = """
 insert into webhook_channels (channel_id, webhook_key)
 select distinct on (channel_id) channel_id, webhook_key
 from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
 order by channel_id
-on conflict do nothing
+on conflict (channel_id) do update set webhook_key = webhook_channels.webhook_key
 """
 
 # What the channel's webhooks have sent before it was known that they share it counts, too.

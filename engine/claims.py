@@ -54,6 +54,7 @@ class Claim:
 
 
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
+# The budget is reckoned from when its row was locked: whoever waited for it sends later.
 # A down origin gets one request, the probe. A channel's row is read under its lock, as it is then,
 # and a lane whose channel another copy has locked waits for the next claim.
 # $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot, $6 and $7 the channel's limit,
@@ -61,17 +62,19 @@ class Claim:
 _CLAIM = """
 with watched as (
     select origin, origin = any($3::text[]) as is_budgeted, down_since is not null as is_down,
-        greatest(next_slot_at, statement_timestamp()) as slot_at
+        next_slot_at
     from origins
     where (origin = any($3::text[]) or down_since is not null)
         and (held_until is null or held_until <= statement_timestamp())
         and (down_since is null or next_probe_at <= statement_timestamp())
     order by origin for update
+), timed as materialized (
+    select *, clock_timestamp() as locked_at from watched
 ), gates as (
     select origin, least(case when is_budgeted then floor($4::float8
-        - extract(epoch from slot_at - statement_timestamp())
+        - extract(epoch from greatest(next_slot_at - locked_at, interval '0'))
         / extract(epoch from $5::interval))::int end, case when is_down then 1 else $2 end) as room
-    from watched
+    from timed
     union all
     select origin, $2 from origins
     where origin <> all($3::text[]) and down_since is null
@@ -127,9 +130,9 @@ with watched as (
 ), spent as (
     update origins o set
         next_slot_at = case when w.is_budgeted
-            then greatest(o.next_slot_at, statement_timestamp()) + p.used * $5::interval end,
+            then greatest(o.next_slot_at, w.locked_at) + p.used * $5::interval end,
         next_probe_at = case when w.is_down then statement_timestamp() + $9::interval end
-    from watched w join (
+    from timed w join (
         select origin, count(*) as used from picked where log_id is not null group by origin
     ) p using (origin)
     where o.origin = w.origin
@@ -208,7 +211,7 @@ async def claim(
 ) -> Claimed:
     """Claim up to `limit` due attempts for this copy, in one statement of its own transaction.
 
-    `claimed_at` is the monotonic time before the call: a claim is sent only while it is young.
+    `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
     rows = await connection.fetch(
         _CLAIM,

@@ -14,7 +14,7 @@ import structlog
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.client import DiscordClient
-from engine.clock import DatabaseClock
+from engine.clock import DatabaseClock, sleepless
 from engine.delivery import Delivery
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
@@ -26,6 +26,8 @@ from models.errors import DatabaseUnavailable
 
 RESTART_SECONDS = 1.0
 CLOCK_WARNING_SECONDS = 2.0
+# Ticks may be late by less than this until their timers have run out.
+STEP_SECONDS = 0.2
 
 log = structlog.get_logger(__name__)
 
@@ -74,11 +76,13 @@ class Engine:
         *,
         revive: Callable[[], Awaitable[None]] | None = None,
         wall_clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = sleepless,
     ) -> None:
         self._database = database
         self._options = options
         self._wall_clock = wall_clock
-        self._clock = DatabaseClock()
+        self._clock = DatabaseClock(monotonic)
         self._client = DiscordClient()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._scheduler = Scheduler(
@@ -95,6 +99,8 @@ class Engine:
             on_connect=self._connected,
             on_step=self._stepped,
             revive=revive,
+            monotonic=monotonic,
+            elapsed=elapsed,
         )
         self._worker = Worker(
             database,
@@ -103,6 +109,7 @@ class Engine:
             concurrency=options.worker_concurrency,
             budget=options.budget,
             accounting=options.accounting,
+            elapsed=elapsed,
         )
         self._retention = Retention(database, log_retention_days=options.log_retention_days)
 
@@ -231,7 +238,7 @@ class Engine:
         self._worker.wake()
 
     def _stepped(self, seconds: float) -> None:
-        if abs(seconds) > CLOCK_WARNING_SECONDS:
+        if abs(seconds) > STEP_SECONDS:
             log.warning("database_clock_stepped", seconds=round(seconds, 3))
             self._scheduler.reanchor(seconds)
 

@@ -4,13 +4,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
 
-from engine.clock import DatabaseClock
+from engine.clock import DatabaseClock, sleepless
 from models.database import LOST_CONNECTION, Connection, Database
 from models.errors import DatabaseUnavailable
 
@@ -46,7 +46,9 @@ class Instance:
     """One running copy. `on_connect` runs after each (re)connect, `on_step` when the clock stepped.
 
     The heartbeat has a connection of its own, so that neither a full pool nor a slow statement
-    lets a living copy look dead; the same connection hears the notices.
+    lets a living copy look dead; the same connection hears the notices. `monotonic` is what the
+    database's clock is carried on by; by `elapsed`, a heartbeat grows old. `seen_at` is the last
+    heartbeat by the database's clock.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class Instance:
         on_step: Callable[[float], None],
         revive: Callable[[], Awaitable[None]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = sleepless,
     ) -> None:
         self.id: UUID = uuid4()
         self.started_at: datetime | None = None
+        self.seen_at = datetime.min.replace(tzinfo=UTC)
         self._database = database
         self._clock = clock
         self._roles = roles
@@ -71,6 +75,7 @@ class Instance:
         self._on_step = on_step
         self._revive = revive
         self._monotonic = monotonic
+        self._elapsed = elapsed
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._lost = asyncio.Event()
         self._beat_at = float("-inf")
@@ -78,11 +83,11 @@ class Instance:
 
     def is_fresh(self) -> bool:
         """Return whether our heartbeat went through lately enough to send what we claimed."""
-        return self._monotonic() - self._beat_at < FENCE_SECONDS
+        return self._elapsed() - self._beat_at < FENCE_SECONDS
 
     def may_judge(self) -> bool:
-        """Return whether we have been connected for a whole lease, and so may call others dead."""
-        return self.is_connected and self._monotonic() - self._judging_since > LEASE_SECONDS
+        """Return whether we have beaten for a whole lease, and so may call others dead."""
+        return self.is_connected and self._elapsed() - self._judging_since > LEASE_SECONDS
 
     @property
     def is_connected(self) -> bool:
@@ -96,7 +101,6 @@ class Instance:
             DatabaseUnavailable: the server can't be reached.
         """
         self._lost.clear()
-        last_beat_at = self._beat_at
         connection = await self._database.dedicated()
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
@@ -111,9 +115,6 @@ class Instance:
             connection.terminate()
             raise
         self._connection = connection
-        # After a longer gap the others' heartbeats may be as old as ours was.
-        if self._beat_at - last_beat_at > SHORT_GAP_SECONDS:
-            self._judging_since = self._monotonic()
         self._on_connect()
 
     async def run(self) -> None:
@@ -141,7 +142,7 @@ class Instance:
     async def _beat(self, connection: Connection | None) -> None:
         if connection is None or self._lost.is_set():
             raise DatabaseUnavailable("the connection was closed")
-        asked_at = self._monotonic()
+        asked_at, began_at = self._monotonic(), self._elapsed()
         try:
             async with asyncio.timeout(BEAT_TIMEOUT_SECONDS):
                 row = await connection.fetchrow(_BEAT, self.id, self._roles)
@@ -149,9 +150,12 @@ class Instance:
             raise DatabaseUnavailable(f"heartbeat failed: {type(error).__name__}") from error
         if row is None:
             raise DatabaseUnavailable("heartbeat failed: no row")
-        self._beat_at = asked_at
         self.started_at = self.started_at or row["started_at"]
         step = self._clock.observe(row["seen_at"], asked_at=asked_at, answered_at=self._monotonic())
+        # After a longer gap the others' heartbeats may be as old as ours was, or look so.
+        if max(began_at - self._beat_at, abs(step)) > SHORT_GAP_SECONDS:
+            self._judging_since = self._elapsed()
+        self._beat_at, self.seen_at = began_at, row["seen_at"]
         if step:
             self._on_step(step)
 

@@ -54,9 +54,11 @@ class Budget:
     origins: tuple[str, ...]
     rate: Rate
 
-    # A burst may take a fifth of the budget at once and the rest follows evenly, so that no span
-    # of the rate's length, wherever it starts, holds more than the budget.
-    BURST_SHARE = 0.2
+    # A burst may take a tenth of the budget at once and the rest follows evenly, so that no span
+    # of the rate's length, wherever it starts, holds more than nine tenths: what is left is for
+    # requests that were held up on their way, and arrive among later ones.
+    BURST_SHARE = 0.1
+    STEADY_SHARE = 0.8
 
     @property
     def burst(self) -> float:
@@ -66,7 +68,8 @@ class Budget:
     @property
     def slot(self) -> timedelta:
         """The time that each request takes up of the budget."""
-        steady = max(self.rate.count - self.burst, self.rate.count / 2)
+        count = self.rate.count
+        steady = max(min(count - self.burst, count * self.STEADY_SHARE), count / 2)
         return max(timedelta(seconds=self.rate.seconds / steady), timedelta.resolution)
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
+from engine.sweep import unused_channels, unused_lanes
 from models.database import Connection, Database
 from models.errors import DatabaseUnavailable
 
@@ -25,10 +26,13 @@ delete from task_logs where id = any(array(
     order by execution_time limit $2 for update skip locked))
 """
 
+# A range in place of an equality: with that, any index by time would be in the order asked for.
 _LOGS_OF_DELETED = """
 delete from task_logs where id = any(array(
     select l.id from tasks t join lateral (
-        select id from task_logs where task_id = t.id and status <> 'QUEUED' limit $1
+        select id from task_logs
+        where task_id between t.id and t.id and status <> 'QUEUED'
+        order by task_id, execution_time desc, id desc limit $1
     ) l on true
     where t.deleted_at is not null limit $1))
 """
@@ -38,21 +42,29 @@ _DELETED = """
 with gone as (
     delete from tasks where id in (
         select t.id from tasks t
-        where t.deleted_at < clock_timestamp() - interval '1 minute'
+        where t.deleted_at < statement_timestamp() - interval '1 minute'
             and not exists (select from task_logs l where l.task_id = t.id)
-        order by t.id limit $1 for update skip locked)
+        order by t.deleted_at limit $1 for update skip locked)
     returning id
 )
 delete from task_cursors where task_id in (select id from gone)
 """
 
+# Long after they have left the window that they are counted in.
+_OLD_MINUTES = """
+delete from invalid_requests where minute in (
+    select minute from invalid_requests
+    where minute < statement_timestamp() - interval '1 hour' order by minute limit $1)
+"""
+
 
 class Retention:
-    """Removes logs older than `log_retention_days`, and deleted tasks with their logs."""
+    """Removes logs older than `log_retention_days`, and deleted tasks with all that was theirs."""
 
     def __init__(self, database: Database, *, log_retention_days: int) -> None:
         self._database = database
         self._age = timedelta(days=log_retention_days)
+        self._sweeps = (unused_lanes(), unused_channels())
 
     async def run(self) -> None:
         """Clean up every minute, until cancelled."""
@@ -75,5 +87,7 @@ class Retention:
             await connection.execute(_OLD_LOGS, self._age, BATCH),
             await connection.execute(_LOGS_OF_DELETED, BATCH),
             await connection.execute(_DELETED, BATCH),
+            await connection.execute(_OLD_MINUTES, BATCH),
         ]
-        return sum(int(tag.split()[-1]) for tag in done)
+        swept = [await sweep.page(connection, BATCH) for sweep in self._sweeps]
+        return sum(int(tag.split()[-1]) for tag in done) + sum(swept)

@@ -45,10 +45,11 @@ select $2, $3, min(execution_time) from moved having count(*) > 0
 on conflict (webhook_key) do update set
     next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
 """
+# Due since the webhook last was served, as for ticks.
 _WAIT = """
-insert into webhook_lanes (webhook_key, origin, next_at) values ($1, $2, $3)
+insert into webhook_lanes (webhook_key, origin, next_at) values ($1, $2, 'epoch')
 on conflict (webhook_key) do update set
-    next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
+    next_at = coalesce(webhook_lanes.open_at, excluded.next_at)
 """
 
 
@@ -181,7 +182,7 @@ class TaskService:
                 deadline_at=row["now"] + timedelta(seconds=self._accounting.run_deadline_seconds),
                 status=LogStatus.QUEUED,
             )
-            await connection.execute_query(_WAIT, [task.webhook_key, task.origin, row["now"]])
+            await connection.execute_query(_WAIT, [task.webhook_key, task.origin])
             await write_audit(
                 connection, actor, AuditAction.TASK_TRIGGERED, task_id=task_id, changes={}
             )

@@ -1,11 +1,11 @@
 """Take over what a dead copy left open."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from engine.feed import assign_feed_ids
-from engine.instance import LEASE_SECONDS, WORK_CHANNEL
+from engine.instance import LEASE_SECONDS, SHORT_GAP_SECONDS, WORK_CHANNEL
 from engine.lanes import LaneEnd, settle_lanes
 from models.database import Connection
 
@@ -15,14 +15,21 @@ UNKNOWN = "The outcome is unknown: the copy that sent it stopped before it repor
 # A copy that has work open has its row, so without an old row there is nothing to search for.
 _ANY_DEAD = """
 select exists (
-    select from engine_instances where seen_at <= clock_timestamp() - $1::interval and id <> $2)
+    select from engine_instances
+    where id <> $2 and seen_at not between clock_timestamp() - $1::interval
+        and clock_timestamp() + $1::interval
+)
 """
 
+# When the database's clock has stepped, every row looks old, or seen at an instant to come, until
+# the next heartbeats. Our own last one, $4, then does too, and nobody is judged.
 _DEAD_LANES = """
 select l.webhook_key, l.owner from webhook_lanes l
 where l.owner <> $3 and not exists (
     select from engine_instances i
-    where i.id = l.owner and i.seen_at > clock_timestamp() - $1::interval)
+    where i.id = l.owner and i.seen_at between clock_timestamp() - $1::interval
+        and clock_timestamp() + $1::interval)
+    and $4 between clock_timestamp() - $5::interval and clock_timestamp()
 order by l.webhook_key limit $2 for update of l skip locked
 """
 
@@ -61,16 +68,20 @@ class TakenOver:
     unknown: int
 
 
-async def take_over(connection: Connection, *, instance_id: UUID, limit: int = 500) -> TakenOver:
+async def take_over(
+    connection: Connection, *, instance_id: UUID, seen_at: datetime, limit: int = 500
+) -> TakenOver:
     """Free the lanes of dead copies, inside the caller's transaction.
 
     Whether their open attempts were posted is unknown: AT_LEAST_ONCE sends them again, AT_MOST_ONCE
-    ends them UNKNOWN. To be called only by a copy that may judge (`Instance.may_judge`).
+    ends them UNKNOWN. To be called only by a copy that may judge (`Instance.may_judge`); `seen_at`
+    was its last heartbeat at that moment, by the database's clock.
     """
     lease = timedelta(seconds=LEASE_SECONDS)
     if not await connection.fetchval(_ANY_DEAD, lease, instance_id):
         return TakenOver(resent=0, unknown=0)
-    dead = await connection.fetch(_DEAD_LANES, lease, limit, instance_id)
+    newest = timedelta(seconds=SHORT_GAP_SECONDS)
+    dead = await connection.fetch(_DEAD_LANES, lease, limit, instance_id, seen_at, newest)
     if not dead:
         await connection.execute(_FORGET, lease)
         return TakenOver(resent=0, unknown=0)

@@ -1,7 +1,6 @@
 """The bounded buffer between the jobs that tick and the database that records the ticks."""
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime
 from uuid import UUID
@@ -9,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from engine.clock import sleepless
 from engine.metrics import TICKS
 from engine.ticks import Stored, Tick, store_ticks
 from models.database import Connection, Database
@@ -39,14 +39,14 @@ class TickBuffer:
         on_queued: Callable[[], None],
         on_holes: Callable[[Collection[UUID]], None],
         on_dropped: Callable[[], None],
-        monotonic: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = sleepless,
     ) -> None:
         self._database = database
         self._run_deadline_seconds = run_deadline_seconds
         self._on_queued = on_queued
         self._on_holes = on_holes
         self._on_dropped = on_dropped
-        self._monotonic = monotonic
+        self._elapsed = elapsed
         self._entries: list[Tick] = []
         self._oldest_at = 0.0
         self._drops = 0
@@ -56,7 +56,7 @@ class TickBuffer:
     def put(self, ticks: Iterable[Tick]) -> None:
         """Take ticks, those of each task in order."""
         if not self._entries:
-            self._oldest_at = self._monotonic()
+            self._oldest_at = self._elapsed()
         self._entries += ticks
         if len(self._entries) > MAX_ENTRIES:
             self.drop("overflow")
@@ -73,7 +73,7 @@ class TickBuffer:
         """Store what the buffer holds now."""
         self._filled.clear()
         entries, self._entries = self._entries, []
-        if entries and self._monotonic() - self._oldest_at > MAX_AGE_SECONDS:
+        if entries and self._elapsed() - self._oldest_at > MAX_AGE_SECONDS:
             self.drop("held up")
             return
         early: list[Tick] = []

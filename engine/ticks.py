@@ -106,12 +106,13 @@ with batch as (
     from (select task_id, max(greatest(tick, moves_to)) as cursor from live group by task_id) m
     where c.task_id = m.task_id
 ), waiting as (
+    -- Due since it last was served, so that it comes before webhooks with more to send.
     insert into webhook_lanes (webhook_key, origin, next_at)
-    select webhook_key, min(origin), statement_timestamp() from live where status = 'QUEUED'
+    select webhook_key, min(origin), 'epoch' from live where status = 'QUEUED'
     group by webhook_key order by webhook_key
     on conflict (webhook_key) do update set
         origin = excluded.origin,
-        next_at = greatest(least(webhook_lanes.next_at, excluded.next_at), webhook_lanes.open_at)
+        next_at = coalesce(webhook_lanes.open_at, excluded.next_at)
 )
 select b.log_id, s.status, b.tick > statement_timestamp() as is_early,
     coalesce(not c.is_live, false) as is_hole

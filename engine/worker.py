@@ -1,7 +1,6 @@
 """Claim what is due, send it, and record how it ended."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -11,25 +10,24 @@ import asyncpg
 import structlog
 
 from engine.catch_up import Accounting
-from engine.claims import Claim, claim, release, release_all_but, seconds_to_next
+from engine.claims import Claim, claim, release_all_but, seconds_to_next
+from engine.clock import sleepless
 from engine.delivery import Delivery
 from engine.ending import Finished
 from engine.expiry import expire_waiting
-from engine.finish import record
 from engine.instance import FENCE_SECONDS, LEASE_SECONDS, Instance
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.limits import Budget
-from engine.metrics import DELIVERIES, IN_FLIGHT
+from engine.metrics import IN_FLIGHT
+from engine.recorder import Recorder
 from engine.takeover import take_over
 from models.database import Connection, Database
-from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
 
 POLL_SECONDS = 2.0
 # Claims follow one another no faster, unless there was something to claim.
 COALESCE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
-RECORD_BATCH = 500
 # Results that wait for the database; more, and nothing is claimed.
 MAX_UNRECORDED = 1000
 RECORD_SECONDS = 5.0
@@ -49,22 +47,23 @@ class Worker:
         concurrency: int,
         budget: Budget,
         accounting: Accounting,
-        monotonic: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = sleepless,
     ) -> None:
         self._database = database
         self._instance = instance
         self._delivery = delivery
         self._concurrency = concurrency
         self._budget = budget
-        self._accounting = accounting
-        self._monotonic = monotonic
+        self._elapsed = elapsed
+        self._recorder = Recorder(
+            database,
+            instance_id=instance.id,
+            budget=budget,
+            accounting=accounting,
+            on_recorded=self._recorded,
+        )
         self._wake = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._recorded = asyncio.Event()
-        self._recorded.set()
         self._open: dict[asyncio.Task[None], UUID] = {}
-        self._results: list[Finished] = []
-        self._unsent: list[Claim] = []
         self._is_draining = False
         self._has_backlog = False
         self._is_in_doubt = False
@@ -74,7 +73,7 @@ class Worker:
     @property
     def in_flight(self) -> int:
         """How many attempts this copy has claimed and not yet recorded."""
-        return len(self._open) + len(self._results) + len(self._unsent)
+        return len(self._open) + self._recorder.waiting
 
     def wake(self) -> None:
         """Look for work now."""
@@ -94,34 +93,24 @@ class Worker:
 
     async def record_loop(self) -> None:
         """Record how attempts ended, in batches, until cancelled."""
-        if self._results or self._unsent:  # it was started again
-            self._ended.set()
-        while True:
-            await self._ended.wait()
-            self._ended.clear()
-            try:
-                await self._record_all()
-            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
-                log.warning("record_failed", reason=type(error).__name__)
-                self._ended.set()
-                await asyncio.sleep(RETRY_SECONDS)
-            self._wake.set()
+        await self._recorder.run()
 
     async def takeover_loop(self) -> None:
         """Take over the work of dead copies, and end what waited in vain, until cancelled."""
-        ours = self._instance.id
+        me = self._instance
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            if not (self._instance.may_judge() and self._instance.is_fresh()):
+            if not (me.may_judge() and me.is_fresh()):
                 continue
+            judge = partial(take_over, instance_id=me.id, seen_at=me.seen_at)
             with suppress(DatabaseUnavailable, asyncpg.PostgresError):
-                # A claim whose connection broke may be committed after all of this.
-                await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
-                taken = await self._database.transact(partial(take_over, instance_id=ours))
+                taken = await self._database.transact(judge)
                 if taken.resent or taken.unknown:
                     log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
                     self._wake.set()
-                await self._database.transact(partial(expire_waiting, instance_id=ours))
+                # A claim whose connection broke may be committed after all of this.
+                await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
+                await self._database.transact(partial(expire_waiting, instance_id=me.id))
 
     async def drain(self, timeout_seconds: float) -> None:
         """Claim no more; finish what is open, and cut off what is still open after the timeout.
@@ -137,12 +126,14 @@ class Worker:
                     await asyncio.wait(self._open)
         for delivery in self._open:
             delivery.cancel()
+        if self._open:
+            await asyncio.wait(self._open)
         if self._is_in_doubt:
             with suppress(DatabaseUnavailable, asyncpg.PostgresError):
                 await self._database.transact(partial(self._release_unknown, 0.0))
         with suppress(TimeoutError):
             async with asyncio.timeout(RECORD_SECONDS):
-                await self._recorded.wait()
+                await self._recorder.wait_until_empty()
 
     async def _claim_safely(self) -> float:
         try:
@@ -155,14 +146,14 @@ class Worker:
     async def _claim_once(self) -> float:
         """Claim what there is room for; return after how many seconds to look again."""
         self._wake.clear()
-        room = min(self._concurrency - len(self._open), MAX_UNRECORDED - len(self._results))
+        room = min(self._concurrency - len(self._open), MAX_UNRECORDED - self._recorder.waiting)
         self._has_backlog = False
         if room <= 0 or not self._instance.is_fresh():
             return POLL_SECONDS
         if self._is_in_doubt:
             await self._database.transact(partial(self._release_unknown, 0.0))
             self._is_in_doubt = False
-        claimed_at, self._is_in_doubt = self._monotonic(), True
+        claimed_at, self._is_in_doubt = self._elapsed(), True
         async with self._database.connection() as connection:
             claimed = await claim(
                 connection,
@@ -186,11 +177,9 @@ class Worker:
     async def _release_unknown(self, age_seconds: float, connection: Connection) -> None:
         """Give back what the database has held as ours for so long, and we know nothing of.
 
-        When the connection breaks after a claim was committed, its answer is lost; none of it was
-        sent.
+        A committed claim's answer is lost when the connection breaks; none of it was sent.
         """
-        ends = (end.claim.log_id for end in self._results)
-        known = {*self._open.values(), *ends, *(one.log_id for one in self._unsent)}
+        known = {*self._open.values(), *self._recorder.log_ids}
         await release_all_but(
             connection,
             instance_id=self._instance.id,
@@ -213,7 +202,7 @@ class Worker:
         delivery = asyncio.create_task(self._deliver(one))
         self._open[delivery] = one.log_id
         delivery.add_done_callback(self._open.pop)
-        self._count()
+        IN_FLIGHT.set(self.in_flight)
 
     async def _deliver(self, one: Claim) -> None:
         """Deliver one claim; whatever happens, it ends among the results or is given back."""
@@ -227,10 +216,9 @@ class Worker:
             log.exception("delivery_failed", task_id=str(one.task_id), log_id=str(one.log_id))
             end = self._delivery.interrupted(one, "an unexpected error; the log has details")
         if end is None:
-            self._unsent.append(one)
+            self._recorder.give_back(one)
         else:
-            self._results.append(end)
-        self._ended.set()
+            self._recorder.put(end)
         if self._has_backlog and len(self._open) <= self._concurrency // 2:
             self._wake.set()
 
@@ -238,70 +226,11 @@ class Worker:
         address = self._delivery.address(one)
         if isinstance(address, Finished):
             return address
-        age_seconds = self._monotonic() - one.claimed_at
+        age_seconds = self._elapsed() - one.claimed_at
         if self._is_draining or age_seconds > FENCE_SECONDS or not self._instance.is_fresh():
             return None
         return await self._delivery.send(one, address)
 
-    def _count(self) -> None:
+    def _recorded(self) -> None:
         IN_FLIGHT.set(self.in_flight)
-        if self.in_flight:
-            self._recorded.clear()
-        else:
-            self._recorded.set()
-
-    async def _record_all(self) -> None:
-        while self._results or self._unsent:
-            batch, unsent = self._results[:RECORD_BATCH], self._unsent[:RECORD_BATCH]
-            try:
-                await self._database.transact(partial(self._record, batch, unsent))
-            except asyncpg.PostgresError:
-                if len(batch) + len(unsent) == 1:
-                    raise
-                await self._record_singly(batch, unsent)
-            else:
-                self._forget(batch, unsent)
-
-    async def _record_singly(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
-        """Record each for itself, so that one the database refuses harms no other.
-
-        What is refused goes to the end of the queue, to be tried again.
-        """
-        for end in batch:
-            with suppress(asyncpg.PostgresError):
-                await self._database.transact(partial(self._record, [end], []))
-                self._forget([end], [])
-        for one in unsent:
-            await self._database.transact(partial(self._record, [], [one]))
-            self._forget([], [one])
-        refused = [end for end in batch if end in self._results]
-        if refused:
-            self._results = [end for end in self._results if end not in refused] + refused
-            raise asyncpg.DataError(f"{len(refused)} results were refused")
-
-    def _forget(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
-        """Drop what is recorded; it stands at the head of its queue, unless one was refused."""
-        for end in batch:
-            self._results.remove(end)
-            if end.status is not LogStatus.QUEUED:
-                DELIVERIES.labels(end.status).inc()
-        for one in unsent:
-            self._unsent.remove(one)
-        self._count()
-
-    async def _record(
-        self, batch: Sequence[Finished], unsent: Sequence[Claim], connection: Connection
-    ) -> None:
-        if unsent:
-            await release(connection, instance_id=self._instance.id, claims=unsent)
-        if not batch:
-            return
-        recorded = await record(
-            connection,
-            batch,
-            instance_id=self._instance.id,
-            budgeted=self._budget.origins,
-            accounting=self._accounting,
-        )
-        if len(recorded) < len(batch):
-            log.warning("claims_lost", count=len(batch) - len(recorded))
+        self._wake.set()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,6 +17,7 @@ from cryptography.fernet import Fernet
 
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
+from engine.clock import sleepless
 from engine.engine import Engine, EngineOptions
 from engine.limits import Budget, Rate
 from engine.service import TaskService
@@ -127,6 +129,8 @@ async def start_engine(
             budget: Budget = NO_BUDGET,
             run_deadline_seconds: int = RUN_DEADLINE_SECONDS,
             origins: tuple[str, ...] | None = None,
+            wall_clock: Callable[[], float] = time.time,
+            elapsed: Callable[[], float] = sleepless,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
@@ -137,7 +141,8 @@ async def start_engine(
                 log_retention_days=30,
                 shutdown_seconds=5.0,
             )
-            return await stack.enter_async_context(_running(Engine(database, cipher, options)))
+            engine = Engine(database, cipher, options, wall_clock=wall_clock, elapsed=elapsed)
+            return await stack.enter_async_context(_running(engine))
 
         yield start
 

@@ -5,6 +5,8 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 
+from models.database import Database
+
 
 async def wait_until(
     condition: Callable[[], bool | Awaitable[bool]], *, what: str, timeout_seconds: float = 10.0
@@ -19,3 +21,17 @@ async def wait_until(
             return
         await asyncio.sleep(0.01)
     raise AssertionError(f"after {timeout_seconds:g} s there was still no {what}")
+
+
+async def wait_until_blocked(database: Database) -> None:
+    """Return when some statement waits for another's lock."""
+
+    async def is_blocked() -> bool:
+        async with database.connection() as connection:
+            found: bool = await connection.fetchval(
+                "select exists (select from pg_stat_activity where wait_event_type = 'Lock' "
+                "and datname = current_database())"
+            )
+        return found
+
+    await wait_until(is_blocked, what="statement that waits for a lock", timeout_seconds=5.0)

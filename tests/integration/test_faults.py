@@ -9,7 +9,7 @@ import pytest
 from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.service import TaskService
-from engine.takeover import take_over
+from engine.takeover import TakenOver, take_over
 from models.database import Database
 from models.enums import DeliveryGuarantee, LogStatus
 from models.task import Task
@@ -50,6 +50,13 @@ async def claim_for(database: Database, task: Task, instance_id: UUID, seen: tim
         )
 
 
+async def take_over_as(database: Database, *, seen: timedelta = timedelta()) -> TakenOver:
+    """Take over as a copy whose own last heartbeat was so long ago."""
+    async with database.transaction() as connection:
+        seen_at = await connection.fetchval("select clock_timestamp() - $1::interval", seen)
+        return await take_over(connection, instance_id=uuid4(), seen_at=seen_at)
+
+
 @pytest.mark.parametrize(
     ("guarantee", "status"),
     [(DeliveryGuarantee.AT_LEAST_ONCE, QUEUED), (AT_MOST_ONCE, UNKNOWN)],
@@ -65,8 +72,7 @@ async def test_attempt_of_a_dead_copy_is_taken_over_by_its_guarantee(
     await service.trigger(ACTOR, task.id)
     await claim_for(database, task, uuid4(), timedelta(seconds=7))
 
-    async with database.transaction() as connection:
-        await take_over(connection, instance_id=uuid4())
+    await take_over_as(database)
 
     (row,) = await logs_of(task)
     assert row.status is status
@@ -82,11 +88,31 @@ async def test_attempt_of_a_living_copy_is_left_alone(
     owner = uuid4()
     await claim_for(database, task, owner, timedelta(seconds=5))
 
-    async with database.transaction() as connection:
-        taken = await take_over(connection, instance_id=uuid4())
+    taken = await take_over_as(database)
 
     assert (taken.resent, taken.unknown) == (0, 0)
     assert (await logs_of(task))[0].claimed_by == owner
+
+
+@pytest.mark.parametrize(
+    ("ours", "others", "resent"), [(0, -600, 1), (4, 604, 0), (-1, 604, 0), (-600, -600, 0)]
+)
+async def test_heartbeats_by_a_clock_that_stepped_tell_nothing_until_the_next_ones(
+    database: Database,
+    service: TaskService,
+    fake_discord: FakeDiscord,
+    ours: int,
+    others: int,
+    resent: int,
+) -> None:
+    """A copy that died before a step back looks seen at an instant to come."""
+    task = await make_task(service, fake_discord)
+    await service.trigger(ACTOR, task.id)
+    await claim_for(database, task, uuid4(), timedelta(seconds=others))
+
+    taken = await take_over_as(database, seen=timedelta(seconds=ours))
+
+    assert taken.resent == resent
 
 
 async def test_running_copy_takes_over_within_ten_seconds(

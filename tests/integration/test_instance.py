@@ -5,12 +5,10 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from typing import cast
 from uuid import UUID
 
 import asyncpg
 import pytest
-from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
 from engine.cipher import WebhookCipher
 from engine.claims import _CLAIM
@@ -26,53 +24,14 @@ from engine.instance import (
 )
 from engine.service import TaskService
 from engine.takeover import take_over
-from models.database import Database, PooledConnection, credentials
+from models.database import Database, credentials
 from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
 from tests.conftest import make_service
 from tests.fake_discord import FakeDiscord
+from tests.lossy_database import LossyDatabase
 from tests.tasks import ACTOR, logs_of, make_task, wait_for_logs
 from tests.waiting import wait_until
-
-
-class LossyConnection:
-    """A real connection that breaks after a statement was run, before its answer came."""
-
-    def __init__(self, connection: PooledConnection, database: "LossyDatabase") -> None:
-        self._connection = connection
-        self._database = database
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._connection, name)
-
-    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        rows = await self._connection.fetch(statement, *arguments)
-        if rows and statement == self._database.loses_answer_of:
-            self._database.loses_answer_of = None
-            raise self._database.breaks_with
-        if rows and statement == self._database.holds_answer_of:
-            self._database.holds_answer_of = None
-            self._database.is_held.set()
-            await self._database.is_let_go.wait()
-        return rows
-
-
-class LossyDatabase(Database):
-    """The database, on whose connections one answer is lost or late when a test asks for it."""
-
-    loses_answer_of: str | None = None
-    breaks_with: Exception = asyncpg.ConnectionDoesNotExistError("connection was closed")
-    holds_answer_of: str | None = None
-
-    def __init__(self, client: AsyncpgDBClient, url: str, *, pool_timeout_seconds: float) -> None:
-        super().__init__(client, url, pool_timeout_seconds=pool_timeout_seconds)
-        self.is_held = asyncio.Event()
-        self.is_let_go = asyncio.Event()
-
-    @asynccontextmanager
-    async def connection(self) -> AsyncIterator[PooledConnection]:
-        async with super().connection() as connection:
-            yield cast("PooledConnection", LossyConnection(connection, self))
 
 
 class Copy:
@@ -82,6 +41,7 @@ class Copy:
         self, database: Database, *, revive: Callable[[], Awaitable[None]] | None = None
     ) -> None:
         self.now = 1000.0
+        self.slept = 0.0
         self.connects = 0
         self.steps: list[float] = []
         self.heard: list[tuple[str, str]] = []
@@ -95,6 +55,7 @@ class Copy:
             on_step=self.steps.append,
             revive=revive,
             monotonic=self._monotonic,
+            elapsed=lambda: self.now + self.slept,
         )
 
     def _monotonic(self) -> float:
@@ -220,6 +181,15 @@ async def test_copy_is_fresh_for_less_than_the_fence(copy: Copy) -> None:
     await copy.instance.leave()
 
 
+async def test_copy_that_slept_is_not_fresh(copy: Copy) -> None:
+    await copy.instance.connect()
+
+    copy.slept += FENCE_SECONDS
+
+    assert not copy.instance.is_fresh()
+    await copy.instance.leave()
+
+
 async def test_copy_judges_only_after_being_connected_for_more_than_a_lease(copy: Copy) -> None:
     await copy.instance.connect()
 
@@ -228,6 +198,18 @@ async def test_copy_judges_only_after_being_connected_for_more_than_a_lease(copy
     copy.now += 0.001
     assert copy.instance.may_judge()
     await copy.instance.leave()
+
+
+@pytest.mark.parametrize("clock", ["now", "slept"])
+async def test_copy_that_missed_heartbeats_waits_to_judge_others(copy: Copy, clock: str) -> None:
+    """It may not have been the only one that stood still, or slept."""
+    async with copy.running():
+        setattr(copy, clock, getattr(copy, clock) + LEASE_SECONDS + 0.001)
+        assert copy.instance.may_judge()
+
+        await wait_until(copy.instance.is_fresh, what="next heartbeat")
+
+        assert not copy.instance.may_judge()
 
 
 def test_fence_ends_well_before_the_lease() -> None:
@@ -393,7 +375,9 @@ async def test_copy_never_takes_over_from_itself(
         await connection.execute("update webhook_lanes set owner = $1", own)
         await connection.execute("update task_logs set claimed_by = $1, started_at = now()", own)
 
-    taken = await database.transact(lambda connection: take_over(connection, instance_id=own))
+    async with database.transaction() as connection:
+        now = await connection.fetchval("select clock_timestamp()")
+        taken = await take_over(connection, instance_id=own, seen_at=now)
 
     assert (taken.resent, taken.unknown) == (0, 0)
 

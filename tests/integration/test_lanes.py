@@ -21,6 +21,7 @@ from models.task_log import TaskLog
 from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, accounting
 from tests.fake_discord import FakeDiscord
 from tests.tasks import ACTOR, make_task, move_cursor
+from tests.waiting import wait_until_blocked
 
 SUCCESS, RETRYING, QUEUED, SKIPPED = (
     LogStatus.SUCCESS,
@@ -329,19 +330,6 @@ async def test_copies_that_claim_at_once_get_each_lane_once(
 
     keys = [one.webhook_key for claimed in rounds for one in claimed.claims]
     assert len(keys) == len(set(keys)) == 40
-
-
-async def wait_until_blocked(database: Database) -> None:
-    """Wait until some statement waits for another's lock."""
-    for _ in range(500):
-        async with database.connection() as connection:
-            if await connection.fetchval(
-                "select exists (select from pg_stat_activity where wait_event_type = 'Lock' "
-                "and datname = current_database())"
-            ):
-                return
-        await asyncio.sleep(0.01)
-    raise AssertionError("no statement waits for a lock")
 
 
 async def test_tick_stored_while_a_finish_holds_the_lane_is_not_lost(

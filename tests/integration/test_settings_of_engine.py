@@ -82,7 +82,7 @@ async def task(service: TaskService, fake_discord: FakeDiscord) -> Task:
 async def test_first_claim_takes_the_burst_and_the_next_a_slot(
     database: Database, task: Task
 ) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 5)
 
     assert len(await claim_up_to(database, budget, 100)) == 2
@@ -93,7 +93,7 @@ async def test_first_claim_takes_the_burst_and_the_next_a_slot(
 
 
 async def test_slot_that_came_free_lets_one_more_leave(database: Database, task: Task) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 5)
     await claim_up_to(database, budget, 100)
 
@@ -106,7 +106,7 @@ async def test_slot_that_came_free_lets_one_more_leave(database: Database, task:
 
 
 async def test_budget_saves_up_no_more_than_the_burst(database: Database, task: Task) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 5)
     await Origin.filter(origin="https://a").update(
         next_slot_at=datetime.fromisoformat("2020-01-01T00:00:00Z")
@@ -116,7 +116,7 @@ async def test_budget_saves_up_no_more_than_the_burst(database: Database, task: 
 
 
 async def test_smaller_claim_spends_only_what_it_took(database: Database, task: Task) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 5)
 
     assert len(await claim_up_to(database, budget, 1)) == 1
@@ -124,7 +124,7 @@ async def test_smaller_claim_spends_only_what_it_took(database: Database, task: 
 
 
 async def test_due_lane_without_work_spends_nothing(database: Database, task: Task) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 2)
     await TaskLog.all().delete()
     assert await claim_up_to(database, budget, 100) == []
@@ -136,7 +136,7 @@ async def test_due_lane_without_work_spends_nothing(database: Database, task: Ta
 
 
 async def test_origin_without_a_budget_is_not_held_up(database: Database, task: Task) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 30)
     await queue_on(database, task, "https://b", 30)
 
@@ -148,7 +148,7 @@ async def test_origin_without_a_budget_is_not_held_up(database: Database, task: 
 async def test_held_origin_spends_nothing_and_holds_up_no_other(
     database: Database, task: Task
 ) -> None:
-    budget = Budget(origins=("https://a",), rate=Rate(count=10, seconds=60))
+    budget = Budget(origins=("https://a",), rate=Rate(count=20, seconds=60))
     await queue_on(database, task, "https://a", 3)
     await queue_on(database, task, "https://b", 3)
     async with database.connection() as connection:

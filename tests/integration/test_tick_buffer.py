@@ -40,7 +40,7 @@ class Watched:
             on_queued=self._queued,
             on_holes=self.holes.append,
             on_dropped=self._dropped,
-            monotonic=lambda: self.now,
+            elapsed=lambda: self.now,
         )
 
     def _queued(self) -> None:

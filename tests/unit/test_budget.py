@@ -26,15 +26,15 @@ def budget_of(rate: Rate) -> Budget:
 @pytest.mark.parametrize(
     ("rate", "burst", "slot"),
     [
-        (Rate(count=50, seconds=1), 10.0, timedelta(milliseconds=25)),
-        (Rate(count=100, seconds=60), 20.0, timedelta(seconds=0.75)),
-        (Rate(count=10, seconds=1), 2.0, timedelta(milliseconds=125)),
+        (Rate(count=50, seconds=1), 5.0, timedelta(milliseconds=25)),
+        (Rate(count=100, seconds=60), 10.0, timedelta(seconds=0.75)),
+        (Rate(count=10, seconds=1), 1.0, timedelta(milliseconds=125)),
         (Rate(count=5, seconds=1), 1.0, timedelta(milliseconds=250)),
         (Rate(count=2, seconds=1), 1.0, timedelta(seconds=1)),
         (Rate(count=1, seconds=1), 1.0, timedelta(seconds=2)),
     ],
 )
-def test_burst_is_a_fifth_and_slots_spread_the_rest(
+def test_burst_is_a_tenth_and_slots_spread_the_rest(
     rate: Rate, burst: float, slot: timedelta
 ) -> None:
     assert budget_of(rate).burst == burst
@@ -58,7 +58,7 @@ def test_more_than_three_quarters_of_a_usual_rate_are_used(rate: Rate) -> None:
     st.builds(Rate, count=st.integers(1, 2000), seconds=st.sampled_from([1, 60, 3600])),
     st.lists(st.floats(0.0, 1.5), min_size=1, max_size=60),
 )
-def test_no_span_of_the_rates_length_holds_more_than_the_rate(
+def test_no_span_of_the_rates_length_holds_more_than_nine_tenths(
     rate: Rate, pauses: list[float]
 ) -> None:
     """Whoever claims as much as the statement allows, after pauses of any length.
@@ -78,6 +78,8 @@ def test_no_span_of_the_rates_length_holds_more_than_the_rate(
             next_slot_at = slot_at + room * slot_seconds
             sent.append((now, room))
 
+    # What cannot be divided into tenths may be all of it.
+    most = min(rate.count, 0.9 * rate.count + 1)
     for begin, _ in sent:
         end = begin + rate.seconds - slot_seconds / 100
-        assert sum(count for at, count in sent if begin <= at < end) <= rate.count
+        assert sum(count for at, count in sent if begin <= at < end) <= most

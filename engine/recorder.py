@@ -1,0 +1,151 @@
+"""Record how attempts of this copy ended, in batches, and give back those that were not sent."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from engine.catch_up import Accounting
+from engine.claims import Claim, release
+from engine.ending import Finished
+from engine.finish import record
+from engine.limits import Budget
+from engine.metrics import DELIVERIES
+from models.database import Connection, Database
+from models.enums import LogStatus
+from models.errors import DatabaseUnavailable
+
+BATCH = 500
+RETRY_SECONDS = 0.5
+
+log = structlog.get_logger(__name__)
+
+
+class Recorder:
+    """Keeps what ended until the database has it; `on_recorded` is told after each try."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        instance_id: UUID,
+        budget: Budget,
+        accounting: Accounting,
+        on_recorded: Callable[[], None],
+    ) -> None:
+        self._database = database
+        self._instance_id = instance_id
+        self._budget = budget
+        self._accounting = accounting
+        self._on_recorded = on_recorded
+        self._results: list[Finished] = []
+        self._unsent: list[Claim] = []
+        self._ended = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many attempts wait for the database."""
+        return len(self._results) + len(self._unsent)
+
+    @property
+    def log_ids(self) -> list[UUID]:
+        """Return the ids of these attempts."""
+        return [*(end.claim.log_id for end in self._results), *(one.log_id for one in self._unsent)]
+
+    def put(self, end: Finished) -> None:
+        """Take how an attempt ended."""
+        self._results.append(end)
+        self._note()
+
+    def give_back(self, claim: Claim) -> None:
+        """Take a claim that was not sent."""
+        self._unsent.append(claim)
+        self._note()
+
+    async def run(self) -> None:
+        """Record what comes, until cancelled."""
+        if self.waiting:  # it was started again
+            self._ended.set()
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            try:
+                await self._record_all()
+            except (DatabaseUnavailable, asyncpg.PostgresError) as error:
+                log.warning("record_failed", reason=type(error).__name__)
+                self._ended.set()
+                await asyncio.sleep(RETRY_SECONDS)
+            self._on_recorded()
+
+    async def wait_until_empty(self) -> None:
+        """Return when nothing waits any more; `run` must be running."""
+        await self._empty.wait()
+
+    def _note(self) -> None:
+        self._empty.clear()
+        self._ended.set()
+
+    async def _record_all(self) -> None:
+        while self.waiting:
+            batch, unsent = self._results[:BATCH], self._unsent[:BATCH]
+            try:
+                await self._database.transact(partial(self._record, batch, unsent))
+            except asyncpg.PostgresError:
+                if len(batch) + len(unsent) == 1:
+                    raise
+                await self._record_singly(batch, unsent)
+            else:
+                self._forget(batch, unsent)
+
+    async def _record_singly(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
+        """Record each for itself, so that one the database refuses harms no other.
+
+        What is refused goes to the end of the queue, to be tried again.
+        """
+        refused = []
+        for end in batch:
+            try:
+                await self._database.transact(partial(self._record, [end], []))
+            except asyncpg.PostgresError:
+                refused.append(end)
+            else:
+                self._forget([end], [])
+        for one in unsent:
+            await self._database.transact(partial(self._record, [], [one]))
+            self._forget([], [one])
+        if refused:
+            self._results = [end for end in self._results if end not in refused] + refused
+            raise asyncpg.DataError(f"{len(refused)} results were refused")
+
+    def _forget(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
+        """Drop what is recorded; it stands at the head of its queue, unless one was refused."""
+        for end in batch:
+            self._results.remove(end)
+            if end.status is not LogStatus.QUEUED:
+                DELIVERIES.labels(end.status).inc()
+        for one in unsent:
+            self._unsent.remove(one)
+        if not self.waiting:
+            self._empty.set()
+
+    async def _record(
+        self, batch: Sequence[Finished], unsent: Sequence[Claim], connection: Connection
+    ) -> None:
+        if unsent:
+            await release(connection, instance_id=self._instance_id, claims=unsent)
+        if not batch:
+            return
+        recorded = await record(
+            connection,
+            batch,
+            instance_id=self._instance_id,
+            budgeted=self._budget.origins,
+            accounting=self._accounting,
+        )
+        if len(recorded) < len(batch):
+            log.warning("claims_lost", count=len(batch) - len(recorded))

@@ -1,0 +1,207 @@
+"""Whatever waits on some webhooks, the others have their turn, and memory stays bounded."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from cryptography.fernet import Fernet
+
+from engine.cipher import WebhookCipher
+from engine.claims import _CLAIM, _arguments, claim
+from engine.service import TaskService
+from engine.ticks import Tick, store_ticks
+from engine.worker import MAX_UNRECORDED
+from models.database import Database
+from models.enums import LogStatus, OverlapPolicy
+from models.runtime import WebhookLane
+from models.task import Task
+from models.task_log import TaskLog
+from tests.acceptance.running import API_KEY, Service, running
+from tests.backlog import add_tasks, queue_attempts
+from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, StartEngine, make_service
+from tests.fake_discord import FakeDiscord
+from tests.fake_discord_rules import Limit
+from tests.plans import scanned_whole
+from tests.tasks import ACTOR, logs_of, make_task, move_cursor
+from tests.waiting import wait_until
+
+SUCCESS, QUEUED = LogStatus.SUCCESS, LogStatus.QUEUED
+ALLOW = OverlapPolicy.ALLOW
+CONCURRENCY = 100
+SECOND, A_MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+ON_TIME_MS = 250.0
+MEBIBYTE = 1024 * 1024
+
+
+async def sent(database: Database) -> int:
+    """Return how many attempts have ended."""
+    async with database.connection() as connection:
+        count: int = await connection.fetchval("select n from feed_counter")
+    return count
+
+
+@dataclass
+class Watched:
+    """What the worker held in the moments when it was looked at."""
+
+    memory_bytes: list[float] = field(default_factory=list)
+    claimed: list[int] = field(default_factory=list)
+
+    async def look(self, database: Database, worker: Service) -> None:
+        headers = {"X-API-Key": API_KEY}
+        async with worker.http.get(f"{worker.url}/metrics", headers=headers) as response:
+            lines = (await response.text()).splitlines()
+        figures = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        self.memory_bytes.append(float(figures["process_resident_memory_bytes"]))
+        self.claimed.append(await TaskLog.filter(status=QUEUED, claimed_by__isnull=False).count())
+
+
+@asynccontextmanager
+async def backlog_worker(
+    database_url: str, key: str, origin: str, folder: Path
+) -> AsyncIterator[Service]:
+    """Run the real program, which starts on whatever is queued."""
+    settings = {
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(folder),
+        "ENCRYPTION_KEYS": key,
+        "API_KEY": API_KEY,
+        "DISCORD_ORIGINS": origin,
+        "WORKER_CONCURRENCY": str(CONCURRENCY),
+    }
+    async with running(settings, command="worker") as worker:
+        yield worker
+
+
+async def test_backlog_of_200_000_attempts_fills_no_memory_and_delays_no_fresh_one(
+    database_url: str, database: Database, tmp_path: Path
+) -> None:
+    key = Fernet.generate_key().decode()
+    cipher = WebhookCipher([key])
+    async with FakeDiscord(sink=True) as fake:
+        backlog = await add_tasks(database, cipher, fake, 2_000)
+        fresh = await add_tasks(database, cipher, fake, 4)
+        await queue_attempts(database, backlog, 100, step=SECOND)
+        service, watched = make_service(cipher, fake.origin), Watched()
+        async with backlog_worker(database_url, key, fake.origin, tmp_path) as worker:
+            await watched.look(database, worker)
+            for task_id in fresh:
+                enough = await sent(database) + 1_000
+                await service.trigger(ACTOR, task_id)
+
+                async def is_on(enough: int = enough) -> bool:
+                    await watched.look(database, worker)
+                    return await sent(database) >= enough
+
+                await wait_until(is_on, what="1,000 more attempts sent", timeout_seconds=20)
+            left = await TaskLog.filter(status=QUEUED).count()
+
+    assert left > 100_000
+    assert max(watched.claimed) <= CONCURRENCY + MAX_UNRECORDED
+    assert max(watched.memory_bytes) - watched.memory_bytes[0] < 100 * MEBIBYTE
+    rows = await TaskLog.filter(task_id__in=fresh)
+    assert [row.status for row in rows] == [SUCCESS] * len(fresh)
+    assert max(row.lateness_ms or 0.0 for row in rows) < ON_TIME_MS
+
+
+async def trigger(database: Database, service: TaskService, task: Task) -> None:
+    await service.trigger(ACTOR, task.id)
+
+
+async def tick(database: Database, service: TaskService, task: Task) -> None:
+    cursor = await move_cursor(database, task, back=A_MINUTE)
+    ticks = [Tick(task_id=task.id, version=task.version, at=cursor + SECOND, since=cursor)]
+    await database.transact(
+        partial(store_ticks, ticks=ticks, run_deadline_seconds=RUN_DEADLINE_SECONDS)
+    )
+
+
+@pytest.mark.parametrize("queue", [trigger, tick])
+async def test_webhook_that_was_served_least_recently_has_its_turn_first(
+    database: Database,
+    service: TaskService,
+    fake_discord: FakeDiscord,
+    queue: Callable[[Database, TaskService, Task], Awaitable[None]],
+) -> None:
+    """Whichever was due first: those that have little to send don't wait for those with much."""
+    earlier, later, new = [await make_task(service, fake_discord) for _ in range(3)]
+    for task, seconds in ((earlier, 20), (later, 10)):
+        open_at = datetime.now(UTC) - seconds * SECOND
+        await WebhookLane.create(webhook_key=task.webhook_key, origin=task.origin, open_at=open_at)
+
+    for task in (later, earlier, new):
+        await queue(database, service, task)
+
+    order = [await claim_one(database) for _ in range(3)]
+    assert order == [new.id, earlier.id, later.id]
+
+
+async def claim_one(database: Database) -> UUID:
+    async with database.connection() as connection:
+        claimed = await claim(
+            connection, instance_id=uuid4(), limit=1, budget=NO_BUDGET, claimed_at=0.0
+        )
+    return claimed.claims[0].task_id
+
+
+async def test_claim_of_a_large_backlog_reads_by_index_only(
+    database: Database, cipher: WebhookCipher, fake_discord: FakeDiscord
+) -> None:
+    """What one claim costs must not grow with what waits."""
+    task_ids = await add_tasks(database, cipher, fake_discord, 200)
+    await queue_attempts(database, task_ids, 100, step=SECOND)
+
+    async with database.connection() as connection:
+        whole = await scanned_whole(
+            connection,
+            _CLAIM,
+            uuid4(),
+            CONCURRENCY,
+            *_arguments(NO_BUDGET),
+            30,
+            A_MINUTE,
+            A_MINUTE,
+            A_MINUTE,
+        )
+
+    assert "task_logs" not in whole
+
+
+async def test_ten_thousand_attempts_on_one_webhook_delay_no_other(
+    database: Database, cipher: WebhookCipher, start_engine: StartEngine
+) -> None:
+    async with FakeDiscord(webhook_limit=Limit(sends=5, seconds=2.0)) as fake:
+        (busy,) = await add_tasks(database, cipher, fake, 1)
+        await queue_attempts(database, [busy], 10_000, step=timedelta(milliseconds=10))
+        engine = await start_engine(origins=(fake.origin,))
+        service = make_service(cipher, fake.origin, engine)
+        others = [
+            await make_task(service, fake, schedule="* * * * * *", overlap_policy=ALLOW)
+            for _ in range(20)
+        ]
+
+        async def have_ticked() -> bool:
+            return await TaskLog.filter(task_id__not=busy, status=SUCCESS).count() >= 60
+
+        await wait_until(have_ticked, what="three ticks of each of the others")
+        for task in others:
+            await service.toggle(ACTOR, task.id)
+
+    rows = [row for task in others for row in await logs_of(task) if row.status is SUCCESS]
+    assert max(row.lateness_ms or 0.0 for row in rows) < ON_TIME_MS
+    assert fake.limited == 0
+    await check_order(busy)
+
+
+async def check_order(task_id: UUID) -> None:
+    """The oldest of the attempts were sent, in the order of their ticks."""
+    rows = await TaskLog.filter(task_id=task_id).order_by("scheduled_for")
+    sent = [row for row in rows if row.status is SUCCESS]
+    assert len(sent) >= 5
+    assert sent == rows[: len(sent)]
+    assert sent == sorted(sent, key=lambda row: row.feed_id or 0)
