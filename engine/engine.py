@@ -16,8 +16,11 @@ from engine.cipher import WebhookCipher
 from engine.client import DiscordClient
 from engine.clock import DatabaseClock, sleepless
 from engine.delivery import Delivery
+from engine.feed import FEED_CHANNEL
+from engine.feed_reader import FeedReader
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
+from engine.live_feed import LiveFeed
 from engine.retention import Retention
 from engine.scheduler import Scheduler
 from engine.worker import Worker
@@ -112,11 +115,17 @@ class Engine:
             elapsed=elapsed,
         )
         self._retention = Retention(database, log_retention_days=options.log_retention_days)
+        self.live_feed = LiveFeed(FeedReader(database))
 
     @property
     def schedules(self) -> bool:
         """Whether this process ticks."""
         return "scheduler" in self._options.roles
+
+    @property
+    def serves(self) -> bool:
+        """Whether this process has the API."""
+        return "api" in self._options.roles
 
     @property
     def works(self) -> bool:
@@ -144,13 +153,15 @@ class Engine:
             self._spawn("claim", self._worker.claim_loop)
             self._spawn("takeover", self._worker.takeover_loop)
             self._spawn("retention", self._retention.run)
+        if self.serves:
+            self._spawn("live_feed", self.live_feed.run)
         log.info(
             "engine_started", instance_id=str(self._instance.id), roles=sorted(self._options.roles)
         )
 
     async def stop(self) -> None:
         """Stop ticking and claiming, finish what is open, give back the rest."""
-        await self._cancel("scheduler", "ticks", "takeover", "retention")
+        await self._cancel("scheduler", "ticks", "takeover", "retention", "live_feed")
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
@@ -232,10 +243,13 @@ class Engine:
             yield TASKS_CHANNEL, self._scheduler.hear
         if self.works:
             yield WORK_CHANNEL, lambda _: self.queued()
+        if self.serves:
+            yield FEED_CHANNEL, lambda _: self.live_feed.wake()
 
     def _connected(self) -> None:
         self._scheduler.reconcile_soon()
         self._worker.wake()
+        self.live_feed.wake()
 
     def _stepped(self, seconds: float) -> None:
         if abs(seconds) > STEP_SECONDS:

@@ -5,9 +5,13 @@ from uuid import UUID
 
 from models.database import Connection
 
+FEED_CHANNEL = "task_scheduler_feed"
+
+# The others hear of it at the commit.
 _ASSIGN = """
 with given as (
-    update feed_counter set n = n + cardinality($1::uuid[]) where id = 1 returning n
+    update feed_counter set n = n + cardinality($1::uuid[]) where id = 1
+    returning n, pg_notify('task_scheduler_feed', '')
 )
 update task_logs l set feed_id = given.n - cardinality($1::uuid[]) + f.place
 from given, unnest($1::uuid[]) with ordinality as f (id, place)

@@ -71,9 +71,11 @@ update origins set hold_seconds = null
 where hold_seconds is not null and held_until < clock_timestamp() and origin = any($1::text[])
 """
 
+# As in engine/feed.py.
 _END = """
 with given as (
-    update feed_counter set n = n + cardinality($1::uuid[]) where id = 1 returning n
+    update feed_counter set n = n + cardinality($1::uuid[]) where id = 1
+    returning n, pg_notify('task_scheduler_feed', '')
 )
 update task_logs l set
     status = e.status, finished_at = clock_timestamp(), message = e.message,

@@ -22,10 +22,7 @@ COMES_LATER: Final = frozenset(
         "AuditFilter",
         "AuditLog",
         "AuditLogPage",
-        "LogFeed",
         "Query.auditLogs",
-        "Query.logFeed",
-        "Subscription",
     }
 )
 """What a later version adds: types, and fields as Type.field; their parts come with them."""

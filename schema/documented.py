@@ -27,5 +27,11 @@ def resolver(function: Callable[P, T]) -> Callable[P, T]:
     return cast("Callable[P, T]", strawberry.field(function, description=_description(function)))
 
 
+def subscription(function: Callable[P, T]) -> Callable[P, T]:
+    """Make the method, an async generator, a field whose values are followed."""
+    described = strawberry.subscription(function, description=_description(function))
+    return cast("Callable[P, T]", described)
+
+
 def _description(documented: object) -> str:
     return " ".join((inspect.getdoc(documented) or "").split())

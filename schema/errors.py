@@ -7,6 +7,8 @@ from typing import Final
 
 import structlog
 from graphql import GraphQLError
+from strawberry.exceptions import MissingQueryError
+from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.utils.str_converters import to_camel_case
 
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
@@ -41,6 +43,7 @@ class ErrorCode(StrEnum):
     BAD_USER_INPUT = "BAD_USER_INPUT"
     NOT_FOUND = "NOT_FOUND"
     CONFLICT = "CONFLICT"
+    RATE_LIMITED = "RATE_LIMITED"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
@@ -92,7 +95,7 @@ def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) ->
         return error
     cause = error.original_error
     match cause:
-        case None | GraphQLError():
+        case None | GraphQLError() | MissingQueryError() | CannotGetOperationTypeError():
             message = _without_values(error.message)
             fields = _variable_fields(message, error)
             return api_error(ErrorCode.BAD_USER_INPUT, message, fields=fields, at=error)

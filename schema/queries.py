@@ -6,9 +6,11 @@ import strawberry
 
 from engine.cron import UnknownZone, parse_schedule
 from engine.errors import FieldError, InvalidSchedule
+from engine.feed_reader import FeedReader
 from models.enums import TaskStatus
 from schema.arguments import (
     MAX_COUNT,
+    MAX_LIMIT,
     CountArgument,
     IdArgument,
     LimitArgument,
@@ -19,6 +21,7 @@ from schema.arguments import (
 from schema.context import Info
 from schema.documented import object_type, resolver
 from schema.errors import bad_arguments, not_found
+from schema.feed import LogFeed, OnlyOfTask, position_of
 from schema.figures import DashboardStats, EngineStatus, SchedulePreview
 from schema.inputs import LogFilter
 from schema.records import LogFilter as WantedLogs
@@ -86,6 +89,30 @@ class Query:
             span=span,
             count=lambda: records.count_logs(wanted),
         )
+
+    @resolver
+    async def log_feed(
+        self,
+        info: Info,
+        after: Annotated[
+            str | None,
+            argument(description="The cursor of the last answer; null starts at the oldest."),
+        ] = strawberry.UNSET,
+        first: Annotated[int, argument(description="How many entries at most, 1 to 100.")] = 100,
+        task_id: OnlyOfTask = strawberry.UNSET,
+    ) -> LogFeed:
+        """What finished since the last answer, oldest first, each attempt exactly once.
+
+        Ask again with the answer's cursor: at once while hasMore is true, else every few seconds.
+        """
+        errors = range_errors("first", first, MAX_LIMIT)
+        position = position_of(after) if isinstance(after, str) else 0
+        if position is None:
+            errors.append(FieldError(("after",), "is not a cursor that logFeed gave"))
+        if position is None or errors:
+            raise bad_arguments(errors)
+        reader = FeedReader(info.context.services.database)
+        return LogFeed.of(await reader.page(position, first, task_id or None))
 
     @resolver
     async def dashboard_stats(self, info: Info) -> DashboardStats:

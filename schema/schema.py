@@ -6,13 +6,15 @@ import strawberry
 from graphql import Executor, GraphQLError, NoSchemaIntrospectionCustomRule, specified_rules
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, ExecutionResult
+from strawberry.types.graphql import OperationType
 
 from schema.context import OperationContext
 from schema.core import core_schema
 from schema.enums import describe_enums
 from schema.errors import presented
 from schema.extensions import Documents, ReadDocument, RequireKey
+from schema.feed import Subscription
 from schema.mutations import Mutation
 from schema.queries import Query
 from schema.scalars import SCALARS
@@ -20,6 +22,11 @@ from schema.scalars import SCALARS
 
 class ServiceSchema(strawberry.Schema):
     """A schema whose errors all carry a code, and tell nothing of the inside."""
+
+    async def execute(self, query: str | None, *args: Any, **options: Any) -> ExecutionResult:  # noqa: ANN401 - as the base has it
+        """Execute what has one answer; subscriptions take `stream`."""
+        options["allowed_operation_types"] = (OperationType.QUERY, OperationType.MUTATION)
+        return await super().execute(query, *args, **options)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
@@ -49,6 +56,7 @@ def build_schema(*, introspection: bool = True) -> ServiceSchema:
     schema = ServiceSchema(
         query=Query,
         mutation=Mutation,
+        subscription=Subscription,
         extensions=[RequireKey, lambda: ReadDocument(documents)],
         execution_context_class=None if introspection else SilentExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import uvicorn
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -22,6 +21,7 @@ from setting_types import ApiKey, KeyRole
 from settings import load_settings
 from tests.conftest import NO_BUDGET, accounting, make_service
 from web.app import create_app
+from web.server import PING_SECONDS, http_server
 
 ADMIN = ApiKey(name="default", key=SecretStr("the-admin-key"), role=KeyRole.ADMIN)
 READER = ApiKey(name="reader", key=SecretStr("the-reading-key"), role=KeyRole.READ)
@@ -148,12 +148,11 @@ class Api:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp) -> AsyncIterator[Api]:
+async def serving(
+    app: ASGIApp, *, max_message_bytes: int = 1_048_576, ping_seconds: float = PING_SECONDS
+) -> AsyncIterator[Api]:
     """Serve the application on a free port of 127.0.0.1."""
-    config = uvicorn.Config(
-        app, lifespan="off", log_config=None, access_log=False, server_header=False
-    )
-    server = uvicorn.Server(config)
+    server = http_server(app, max_message_bytes=max_message_bytes, ping_seconds=ping_seconds)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -1,8 +1,10 @@
 """Make tasks for tests, and wait for what becomes of them."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from engine.audit import Actor
+from engine.feed import assign_feed_ids
 from engine.service import TaskService
 from models.database import Database
 from models.enums import LogStatus
@@ -13,6 +15,16 @@ from tests.waiting import wait_until
 
 ACTOR = Actor(name="test")
 NEVER_SOON = "0 0 1 1 *"
+
+_STORE = """
+insert into task_logs (id, run_id, task_id, webhook_key, trigger, scheduled_for, execution_time,
+    deadline_at, status, finished_at, message)
+select gen_random_uuid(), gen_random_uuid(), t.id, t.webhook_key, 'MANUAL', at, at, at, 'SUCCESS',
+    at, $3
+from tasks t, generate_series(1, $2), coalesce($4::timestamptz, clock_timestamp()) as at
+where t.id = $1
+returning id
+"""
 
 
 async def make_task(service: TaskService, fake: FakeDiscord, **fields: object) -> Task:
@@ -49,6 +61,35 @@ async def wait_for_logs(
         found = [(row.status.value, row.message) for row in rows]
         raise AssertionError(f"{list(statuses)} expected, found {found}") from None
     return rows
+
+
+async def store_attempts(
+    database: Database,
+    task: Task,
+    count: int = 1,
+    *,
+    message: str | None = None,
+    due: datetime | None = None,
+) -> list[str]:
+    """Store attempts that are finished, but have no place in the feed yet; return their ids."""
+    async with database.connection() as connection:
+        rows = await connection.fetch(_STORE, task.id, count, message, due)
+    return [str(row["id"]) for row in rows]
+
+
+async def finish(
+    database: Database,
+    task: Task,
+    count: int = 1,
+    *,
+    message: str | None = None,
+    due: datetime | None = None,
+) -> list[str]:
+    """Finish attempts in one transaction; return their ids in the feed's order."""
+    ids = await store_attempts(database, task, count, message=message, due=due)
+    async with database.transaction() as connection:
+        await assign_feed_ids(connection, [UUID(log_id) for log_id in ids])
+    return ids
 
 
 async def move_cursor(database: Database, task: Task, *, back: timedelta) -> datetime:

@@ -6,7 +6,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 
 from engine.engine import Engine
 from engine.service import TaskService
@@ -19,9 +19,11 @@ from settings import Role, Settings
 from web.answers import refusal
 from web.graphiql import GraphiQL
 from web.graphql import GraphQLView
+from web.graphql_socket import GraphQLSocket
 from web.health import Health
 from web.metrics import Metrics
 from web.middleware import BodyLimit, RequestLog
+from web.socket_log import SocketLog
 
 
 def create_app(
@@ -45,6 +47,7 @@ def create_app(
         ],
         middleware=[
             Middleware(RequestLog),
+            Middleware(SocketLog),
             Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes),
         ],
         exception_handlers={HTTPException: _refused},
@@ -56,7 +59,10 @@ def create_app(
 def _api_routes(settings: Settings, keys: KeyRing, services: Services) -> list[BaseRoute]:
     schema = build_schema(introspection=settings.introspection)
     view = GraphQLView(schema, keys=keys, services=services)
-    routes = [Route("/graphql", view, methods=["POST"])]
+    socket = GraphQLSocket(
+        schema, keys=keys, services=services, allowed_origins=settings.allowed_origins
+    )
+    routes = [Route("/graphql", view, methods=["POST"]), WebSocketRoute("/graphql", socket)]
     if not settings.graphiql:
         return [*routes, Route("/graphql", _not_found)]
     graphiql = GraphiQL()

@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
 from strawberry.http.parse_content_type import parse_content_type
-from strawberry.schema.exceptions import CannotGetOperationTypeError
+from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 
 from engine.audit import Actor
@@ -31,6 +31,8 @@ from web.requests import (
 )
 
 T = TypeVar("T")
+
+NOT_BY_POST: Final = "Subscriptions come over a websocket at this address: graphql-transport-ws."
 
 # The statuses of errors that kept the operation from running, in both media types.
 _STATUSES: Final = {
@@ -120,16 +122,21 @@ class GraphQLView(GraphQL[OperationContext, None]):
         root_value: None,
         request_data: GraphQLRequestData,
     ) -> ExecutionResult:
-        """Execute; an operation that is not in the document is an error of GraphQL, not of HTTP."""
+        """Execute; the wrong operation of a document is an error of GraphQL, not of HTTP."""
         try:
             return await super().execute_single(
                 request, request_adapter, sub_response, context, root_value, request_data
             )
         except HTTPException as error:
-            if not isinstance(error.__cause__, CannotGetOperationTypeError):
-                raise
-            unknown = api_error(ErrorCode.BAD_USER_INPUT, error.reason)
-            return ExecutionResult(data=None, errors=[unknown])
+            match error.__cause__:
+                case CannotGetOperationTypeError():
+                    message = error.reason
+                case InvalidOperationTypeError():
+                    message = NOT_BY_POST
+                case _:
+                    raise
+            refused = api_error(ErrorCode.BAD_USER_INPUT, message)
+            return ExecutionResult(data=None, errors=[refused])
 
     async def process_result(
         self, request: Request, result: ExecutionResult

@@ -39,11 +39,7 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("X-Request-ID", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        request_id = give_request_id(scope)
         began, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
@@ -65,6 +61,16 @@ class RequestLog:
             await answer(scope, receive, send_with_id)
         finally:
             _write_line(scope, status or CLIENT_LEFT, time.perf_counter() - began)
+
+
+def give_request_id(scope: Scope) -> str:
+    """Return the request's id, which everything that is logged about it carries from now on."""
+    given = Headers(scope=scope).get("X-Request-ID", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    scope.setdefault("state", {})["request_id"] = request_id
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id)
+    return request_id
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:

@@ -32,10 +32,14 @@ def request_id(scope: Scope) -> str | None:
 
 
 def authenticate(keys: KeyRing, request: Request) -> Principal | None:
-    """Return whose API key the request carries, or None; either is logged, the key never is."""
-    given = presented_key(request.headers)
+    """Return whose API key the request carries, or None."""
+    return recognise(keys, presented_key(request.headers), request.scope)
+
+
+def recognise(keys: KeyRing, given: str | None, scope: Scope) -> Principal | None:
+    """Return whose API key this is, or None; either is logged, the key never is."""
     principal = keys.find(given) if given else None
-    client = client_address(request.scope)
+    client = client_address(scope)
     if principal is None:
         reason = "wrong" if given else "missing"
         log.warning("api_key_refused", reason=reason, client=client)

@@ -1,0 +1,241 @@
+"""WS /graphql: graphql-transport-ws, for subscriptions and for every other operation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Final
+
+import orjson
+import structlog
+from graphql import GraphQLError
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
+from strawberry.exceptions import ConnectionRejectionError
+from strawberry.http.exceptions import WebSocketDisconnected
+from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
+from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import (
+    BaseGraphQLTransportWSHandler,
+    Operation,
+)
+from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
+    ConnectionInitMessage,
+    Message,
+    SubscribeMessage,
+)
+from strawberry.types.unset import UnsetType
+
+from engine.audit import Actor
+from schema.context import OperationContext, Services
+from schema.errors import ErrorCode, api_error
+from schema.keys import KeyRing, presented_key
+from schema.loaders import Loaders
+from schema.schema import ServiceSchema
+from web.answers import refusal
+from web.requests import client_address, recognise, request_id
+
+MAX_OPERATIONS: Final = 50
+INIT_SECONDS: Final = 10.0
+# A client that takes nothing for so long is cut off.
+SEND_SECONDS: Final = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+async def _let_in(scope: Scope) -> None:
+    """Limit nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """What is asked before somebody gets in.
+
+    `admit_key` is told each wrong key. `admit_operation` may refuse an operation by a GraphQLError
+    with a code, which then ends that operation alone.
+    """
+
+    admit_key: Callable[[Scope], Awaitable[None]] = _let_in
+    admit_operation: Callable[[Scope], Awaitable[None]] = _let_in
+
+
+class SocketAdapter(ASGIWebSocketAdapter):
+    """Says in one way that the client is gone."""
+
+    async def send_json(self, message: Mapping[str, object]) -> None:
+        """Send a message; raises WebSocketDisconnected when that is no longer possible."""
+        try:
+            await super().send_json(message)
+        # uvicorn closes by itself after a ping without an answer; it is a RuntimeError then.
+        except RuntimeError as error:
+            raise WebSocketDisconnected from error
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, unless somebody else did, or the client doesn't even take that."""
+        with suppress(TimeoutError, RuntimeError):
+            async with asyncio.timeout(SEND_SECONDS):
+                await super().close(code, reason)
+
+
+class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
+    """One socket; its operations share one context, whose loaders remember nothing."""
+
+    view: "GraphQLSocket"
+    websocket: SocketAdapter
+    _lifetime: asyncio.Timeout
+
+    async def handle(self) -> None:
+        """Serve the socket until it is closed, or nothing can be sent over it."""
+        try:
+            async with asyncio.timeout(None) as self._lifetime:
+                await super().handle()
+        except TimeoutError:
+            if not self._lifetime.expired():
+                raise
+
+    async def handle_message(self, message: Message) -> None:
+        """Take one message; what breaks the protocol closes the socket."""
+        if _is_well_formed(message):
+            await super().handle_message(message)
+        else:
+            await self.handle_invalid_message("Failed to parse message")
+
+    async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
+        """Find out who it is: by the payload, else by the headers that the socket came with."""
+        payload = message.get("payload")
+        payload = {} if payload is None else payload
+        if not self.connection_init_received:
+            await self._authenticate(payload)
+        await super().handle_connection_init({**message, "payload": payload})
+
+    async def handle_subscribe(self, message: SubscribeMessage) -> None:
+        """Start an operation; too many at once are refused one by one."""
+        if self.connection_acknowledged and len(self.operations) >= MAX_OPERATIONS:
+            refused = api_error(
+                ErrorCode.RATE_LIMITED, f"A socket has at most {MAX_OPERATIONS} operations at once."
+            )
+            await self.send_message(
+                {"id": message["id"], "type": "error", "payload": [refused.formatted]}
+            )
+        else:
+            await super().handle_subscribe(message)
+
+    async def run_operation(self, operation: Operation[OperationContext, None]) -> None:
+        """Run an operation to its end, if it is let in."""
+        try:
+            await self.view.admission.admit_operation(self.websocket.ws.scope)
+        except GraphQLError as refused:
+            await operation.send_initial_errors([refused])
+        else:
+            await super().run_operation(operation)
+
+    async def send_message(self, message: Message) -> None:
+        """Send; when the client is gone, or takes nothing for too long, so is the socket."""
+        try:
+            async with asyncio.timeout(self.view.send_seconds):
+                await super().send_message(message)
+        except (TimeoutError, WebSocketDisconnected) as error:
+            if not self._lifetime.expired():
+                self._lifetime.reschedule(asyncio.get_running_loop().time())
+            raise WebSocketDisconnected from error
+
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Log what nobody expected of an operation."""
+        if not isinstance(error, WebSocketDisconnected):
+            log.error("operation_failed", exc_info=error)
+
+    @staticmethod
+    def _get_pre_execution_close_reason(error: GraphQLError) -> str | None:
+        # Strawberry would close the socket for a syntax error, with all its other operations.
+        return None
+
+    async def _authenticate(self, payload: Mapping[str, object]) -> None:
+        scope = self.websocket.ws.scope
+        texts = {name: text for name, text in payload.items() if isinstance(text, str)}
+        given = presented_key(texts) or presented_key(self.websocket.ws.headers)
+        principal = recognise(self.view.keys, given, scope)
+        if principal is not None:
+            actor = replace(self.context.actor, name=principal.name)
+            self.context = replace(self.context, principal=principal, actor=actor)
+        elif given:
+            await self.view.admission.admit_key(scope)
+
+
+class GraphQLSocket(GraphQL[OperationContext, None]):
+    """Strawberry's view for websockets, with keys and with errors that all have a code."""
+
+    graphql_transport_ws_handler_class = SocketHandler
+    websocket_adapter_class = SocketAdapter
+
+    def __init__(
+        self,
+        schema: ServiceSchema,
+        *,
+        keys: KeyRing,
+        services: Services,
+        allowed_origins: Sequence[str] = (),
+        admission: Admission | None = None,
+        init_seconds: float = INIT_SECONDS,
+        send_seconds: float = SEND_SECONDS,
+    ) -> None:
+        super().__init__(
+            schema,
+            graphql_ide=None,
+            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
+            connection_init_wait_timeout=timedelta(seconds=init_seconds),
+            max_subscriptions_per_connection=None,
+            allowed_origins=allowed_origins,
+        )
+        self.keys = keys
+        self.admission = admission or Admission()
+        self.send_seconds = send_seconds
+        self._services = services
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a socket; its key comes with the first message at the latest."""
+        nobody = Actor(name="nobody", ip=client_address(scope), request_id=request_id(scope))
+        context = OperationContext(
+            principal=None,
+            actor=nobody,
+            services=self._services,
+            loaders=Loaders(self._services.database),
+        )
+        await self.run(WebSocket(scope, receive, send), context=context)
+
+    async def on_ws_connect(self, context: OperationContext) -> UnsetType:
+        """Let those in who have a key; the others' socket is closed with 4403."""
+        if context.principal is None:
+            raise ConnectionRejectionError
+        return UnsetType()
+
+    async def reject_websocket(self, request: WebSocket) -> WebSocket:
+        """Refuse a page of an origin that is not allowed."""
+        await request.send_denial_response(
+            refusal(403, "Pages of this origin may not call the API: see ALLOWED_ORIGINS.")
+        )
+        return request
+
+    def decode_json(self, data: str | bytes) -> object:
+        """Decode with the fast library, whose error is a json.JSONDecodeError too."""
+        return orjson.loads(data)
+
+    def encode_json(self, data: object) -> str:
+        """Encode as text: bytes would become a binary message."""
+        return orjson.dumps(data).decode()
+
+
+def _is_well_formed(message: object) -> bool:
+    match message:
+        case {"type": "subscribe", "id": str(), "payload": {"query": str(), **rest}}:
+            return all(
+                rest.get(name) is None or isinstance(rest[name], kind)
+                for name, kind in (("variables", dict), ("operationName", str))
+            )
+        case {"type": "complete", "id": str()}:
+            return True
+        case {"type": "connection_init", **rest}:
+            return isinstance(rest.get("payload"), dict | None)
+        case {"type": str() as kind}:
+            return kind not in {"subscribe", "complete"}
+    return False

@@ -1,0 +1,48 @@
+"""The HTTP server, for requests and for websockets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import uvicorn
+from starlette.types import ASGIApp
+
+# Connections are let go this long after the last answer.
+GOODBYE_SECONDS: Final = 3
+# A websocket's client is asked so often whether it is there, and has as long to answer.
+PING_SECONDS: Final = 20.0
+
+
+def http_server(
+    app: ASGIApp,
+    *,
+    root_path: str = "",
+    max_message_bytes: int,
+    ping_seconds: float = PING_SECONDS,
+) -> uvicorn.Server:
+    """Return a server whose websockets take messages of that length at most."""
+    config = uvicorn.Config(
+        app,
+        root_path=root_path,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=GOODBYE_SECONDS,
+        ws="websockets-sansio",
+        ws_max_size=max_message_bytes,
+        ws_ping_interval=ping_seconds,
+        ws_ping_timeout=ping_seconds,
+        ws_per_message_deflate=False,
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: a second signal would cut the drain."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the program."""
+        yield
