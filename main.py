@@ -8,13 +8,12 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import structlog
-import uvicorn
 import uvloop
 from cryptography.fernet import Fernet
 from pydantic import SecretStr
@@ -38,6 +37,8 @@ from schema.keys import KeyRing
 from setting_types import ApiKey, KeyRole
 from settings import LogFormat, Role, Settings, SettingsError, load_settings
 from web.app import create_app
+from web.rate_limits import ClientLimits
+from web.server import http_server
 
 COMMANDS = {
     "serve": "run the parts named in ROLES: the API, the scheduler, the worker",
@@ -45,8 +46,6 @@ COMMANDS = {
     "migrate": "bring the database's tables to this version, and end",
     "check": "check the settings and the connections, say what is wrong, and end",
 }
-# Kept-alive connections are let go this long after the last answer.
-HTTP_GOODBYE_SECONDS = 3
 
 log = structlog.get_logger("main")
 
@@ -134,7 +133,9 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         # A second signal changes nothing: what is open is finished.
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    server = _http_server(_app(settings, database, cipher, engine), settings.root_path)
+    limits = ClientLimits.of(settings)
+    app = _app(settings, database, cipher, engine, limits)
+    server = http_server(app, settings.root_path)
     await engine.start()
     try:
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -147,10 +148,15 @@ async def _run(
     finally:
         await engine.stop()
     await serving
+    await limits.aclose()
 
 
 def _app(
-    settings: Settings, database: Database, cipher: WebhookCipher, engine: Engine
+    settings: Settings,
+    database: Database,
+    cipher: WebhookCipher,
+    engine: Engine,
+    limits: ClientLimits,
 ) -> Starlette:
     service = TaskService(
         cipher,
@@ -169,6 +175,7 @@ def _app(
         tasks=service,
         engine=engine,
         statistics=Statistics(database),
+        limits=limits,
     )
 
 
@@ -190,29 +197,6 @@ def _accounting(settings: Settings) -> Accounting:
         fire_all_limit=settings.fire_all_limit,
         run_deadline_seconds=settings.run_deadline_seconds,
     )
-
-
-def _http_server(app: Starlette, root_path: str) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        root_path=root_path,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=HTTP_GOODBYE_SECONDS,
-    )
-    return _Server(config)
-
-
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: a second signal would cut the drain."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals to `_run`."""
-        yield
 
 
 def _listening_socket(settings: Settings) -> socket.socket:
