@@ -90,9 +90,12 @@ async def _counted(
 ) -> tuple[bool, Quota]:
     is_within = await limiter.hit(item, *names)
     left = await limiter.get_window_stats(item, *names)
-    reset_seconds = max(1, math.ceil(left.reset_time - time.time()))
+    seconds = left.reset_time - time.time()
+    if seconds <= 0:
+        # In the moment in which a window begins, the library takes it for over.
+        seconds = item.get_expiry()
     return is_within, Quota(
-        limit=item.amount, remaining=left.remaining, reset_seconds=reset_seconds
+        limit=item.amount, remaining=left.remaining, reset_seconds=math.ceil(seconds)
     )
 
 
