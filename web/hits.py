@@ -11,11 +11,12 @@ from limits import RateLimitItem
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
-from redis.asyncio import ConnectionPool
+from redis.asyncio import BlockingConnectionPool
 
 # A Redis that takes longer would slow down every request.
 ANSWER_SECONDS: Final = 0.5
 RETRY_SECONDS: Final = 2.0
+CONNECTIONS: Final = 10
 KEY_PREFIX: Final = "discord-task-scheduler"
 
 # Source: draft-ietf-httpapi-ratelimit-headers-06, which more clients know than the later drafts.
@@ -99,13 +100,17 @@ async def _counted(
     )
 
 
-def _pool(url: str) -> ConnectionPool:
-    return ConnectionPool.from_url(
-        url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+def _pool(url: str) -> BlockingConnectionPool:
+    return BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=ANSWER_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
     )
 
 
-def _on_redis(pool: ConnectionPool) -> SlidingWindowCounterRateLimiter:
+def _on_redis(pool: BlockingConnectionPool) -> SlidingWindowCounterRateLimiter:
     # Where Redis is, the pool knows; the storage's types don't know pools, its documentation does.
     options: dict[str, Any] = {"connection_pool": pool}
     storage = RedisStorage(
