@@ -37,6 +37,7 @@ from schema.keys import KeyRing
 from setting_types import ApiKey, KeyRole
 from settings import LogFormat, Role, Settings, SettingsError, load_settings
 from web.app import create_app
+from web.rate_limits import ClientLimits
 from web.server import http_server
 
 COMMANDS = {
@@ -132,8 +133,9 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         # A second signal changes nothing: what is open is finished.
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    limits = ClientLimits.of(settings)
     server = http_server(
-        _app(settings, database, cipher, engine),
+        _app(settings, database, cipher, engine, limits),
         root_path=settings.root_path,
         max_message_bytes=settings.max_body_bytes,
     )
@@ -149,10 +151,15 @@ async def _run(
     finally:
         await engine.stop()
     await serving
+    await limits.aclose()
 
 
 def _app(
-    settings: Settings, database: Database, cipher: WebhookCipher, engine: Engine
+    settings: Settings,
+    database: Database,
+    cipher: WebhookCipher,
+    engine: Engine,
+    limits: ClientLimits,
 ) -> Starlette:
     service = TaskService(
         cipher,
@@ -171,6 +178,7 @@ def _app(
         tasks=service,
         engine=engine,
         statistics=Statistics(database),
+        limits=limits,
     )
 
 

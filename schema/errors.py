@@ -6,13 +6,14 @@ from enum import StrEnum
 from typing import Final
 
 import structlog
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSyntaxError
 from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.utils.str_converters import to_camel_case
 
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
 from models.database import is_unavailable
+from schema.complexity import MAX_TOKENS
 
 MAX_FIELD_ERRORS: Final = 100
 MAX_TOLD: Final = 3
@@ -31,6 +32,8 @@ _VARIABLE: Final = re.compile(
 _FOUND: Final = re.compile(r",? (?:found|but got): .*", re.DOTALL)
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
+# How its parser ends the sentence about too many tokens; a client's own words end with a quote.
+_TOO_LONG: Final = f"more than {MAX_TOKENS} tokens. Parsing aborted."
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +47,7 @@ class ErrorCode(StrEnum):
     NOT_FOUND = "NOT_FOUND"
     CONFLICT = "CONFLICT"
     RATE_LIMITED = "RATE_LIMITED"
+    QUERY_TOO_COMPLEX = "QUERY_TOO_COMPLEX"
     PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
     INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
 
@@ -84,6 +88,11 @@ def not_found(message: str) -> GraphQLError:
     return api_error(ErrorCode.NOT_FOUND, message)
 
 
+def too_complex(message: str) -> GraphQLError:
+    """Return the error for an operation that asks for more than is allowed."""
+    return api_error(ErrorCode.QUERY_TOO_COMPLEX, message)
+
+
 def presented(errors: Iterable[GraphQLError], request_id: str | None) -> list[GraphQLError]:
     """Return the errors as clients may see them, and log once each cause that nobody expected."""
     logged: set[int] = set()
@@ -94,6 +103,8 @@ def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) ->
     if error.extensions and "code" in error.extensions:
         return error
     cause = error.original_error
+    if isinstance(error, GraphQLSyntaxError) and error.message.endswith(_TOO_LONG):
+        return too_complex(f"The document has more than the {MAX_TOKENS} tokens that are allowed.")
     match cause:
         case None | GraphQLError() | MissingQueryError() | CannotGetOperationTypeError():
             message = _without_values(error.message)

@@ -1,8 +1,9 @@
 """What happens to every operation besides its resolvers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 import structlog
@@ -11,16 +12,17 @@ from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
-    OperationDefinitionNode,
     parse,
     validate,
 )
 from strawberry.extensions import SchemaExtension
 from strawberry.types.graphql import OperationType
 
+from schema.complexity import MAX_TOKENS, operations_of, problems
 from schema.context import OperationContext
 from schema.core import core_schema, given_operation_name
-from schema.errors import ErrorCode, api_error
+from schema.cost import Cost, cost_problem, costs
+from schema.errors import ErrorCode, api_error, too_complex
 from setting_types import KeyRole
 
 REMEMBERED: Final = 256
@@ -31,11 +33,15 @@ NAME_MISSING: Final = "The document has several operations; operationName must n
 
 
 class Document(NamedTuple):
-    """What was parsed, what validation found, and how many operations there are to choose from."""
+    """What was parsed, what is wrong with it, and the operations there are to choose from.
+
+    `costs` are those of the operations by their names, when nothing is wrong.
+    """
 
     parsed: DocumentNode
     errors: tuple[GraphQLError, ...] = ()
     operations: int = 1
+    costs: Mapping[str | None, Cost] = MappingProxyType({})
 
 
 class Documents:
@@ -49,17 +55,22 @@ class Documents:
         )
 
     def read(self, schema: GraphQLSchema, text: str) -> Document:
-        """Return the document; raises GraphQLError for a syntax error."""
+        """Return the document; raises GraphQLError for a syntax error or too many tokens."""
         is_short = len(text) <= MAX_REMEMBERED_CHARS
         return self._remembered(schema, text) if is_short else self._read(schema, text)
 
     def _read(self, schema: GraphQLSchema, text: str) -> Document:
-        parsed = parse(text)
-        errors = validate(schema, parsed, self._rules, hide_suggestions=self._hide_suggestions)
-        operations = [
-            node for node in parsed.definitions if isinstance(node, OperationDefinitionNode)
-        ]
-        return Document(parsed, tuple(errors), len(operations))
+        parsed = parse(text, max_tokens=MAX_TOKENS)
+        # Validation is slow where an operation is too complex.
+        errors = [too_complex(problem) for problem in problems(parsed)] or validate(
+            schema, parsed, self._rules, hide_suggestions=self._hide_suggestions
+        )
+        return Document(
+            parsed,
+            tuple(errors),
+            len(operations_of(parsed)),
+            {} if errors else costs(schema, parsed),
+        )
 
 
 class ReadDocument(SchemaExtension):
@@ -72,6 +83,7 @@ class ReadDocument(SchemaExtension):
     def on_parse(self) -> Iterator[None]:
         """Read the document; a syntax error is left to Strawberry, which reports it properly."""
         operation = self.execution_context
+        operation.parse_options["max_tokens"] = MAX_TOKENS
         with suppress(GraphQLError):
             schema = core_schema(operation.schema)
             self._document = self._documents.read(schema, operation.query or "")
@@ -86,7 +98,15 @@ class ReadDocument(SchemaExtension):
             # Strawberry takes the first operation when none is named; GraphQL forbids that.
             if given_operation_name(operation) is None and self._document.operations > 1:
                 operation.pre_execution_errors.append(GraphQLError(NAME_MISSING))
+            else:
+                operation.pre_execution_errors += self._too_costly(self._document)
         yield
+
+    def _too_costly(self, document: Document) -> Iterator[GraphQLError]:
+        operation = self.execution_context
+        cost = document.costs.get(operation.operation_name)
+        if cost and (problem := cost_problem(cost.of(operation.variables or {}))):
+            yield too_complex(problem)
 
 
 class RequireKey(SchemaExtension):

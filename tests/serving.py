@@ -21,10 +21,13 @@ from setting_types import ApiKey, KeyRole
 from settings import load_settings
 from tests.conftest import NO_BUDGET, accounting, make_service
 from web.app import create_app
+from web.connections import BoundedHttp
+from web.rate_limits import ClientLimits
 from web.server import PING_SECONDS, http_server
 
 ADMIN = ApiKey(name="default", key=SecretStr("the-admin-key"), role=KeyRole.ADMIN)
 READER = ApiKey(name="reader", key=SecretStr("the-reading-key"), role=KeyRole.READ)
+UNLIMITED = {"RATE_LIMIT": "1000000/minute", "FAILED_KEY_LIMIT": "1000000/minute"}
 
 
 def as_admin() -> dict[str, str]:
@@ -57,16 +60,22 @@ def make_app(
     *,
     origin: str = "http://127.0.0.1",
     engine: Engine | None = None,
+    limits: ClientLimits | None = None,
     **env: str,
 ) -> Starlette:
-    """Return the application with two keys; `env` are settings by their variables."""
+    """Return the application with two keys; `env` are settings by their variables.
+
+    Without limits in `env` there are as good as none.
+    """
+    settings = load_settings({**UNLIMITED, **env}, None)
     return create_app(
-        load_settings(env, None),
+        settings,
         keys=KeyRing([READER, ADMIN]),
         database=database,
         tasks=make_service(cipher, origin, engine),
         engine=engine or idle_engine(database, cipher),
         statistics=Statistics(database),
+        limits=limits or ClientLimits.of(settings),
     )
 
 
@@ -149,10 +158,16 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, *, max_message_bytes: int = 1_048_576, ping_seconds: float = PING_SECONDS
+    app: ASGIApp,
+    *,
+    max_message_bytes: int = 1_048_576,
+    ping_seconds: float = PING_SECONDS,
+    http: type[BoundedHttp] = BoundedHttp,
 ) -> AsyncIterator[Api]:
-    """Serve the application on a free port of 127.0.0.1."""
-    server = http_server(app, max_message_bytes=max_message_bytes, ping_seconds=ping_seconds)
+    """Serve the application on a free port of 127.0.0.1, as `main` does."""
+    server = http_server(
+        app, max_message_bytes=max_message_bytes, ping_seconds=ping_seconds, http=http
+    )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -15,6 +15,7 @@ _CODES: Final[Mapping[int, ErrorCode]] = {
     403: ErrorCode.FORBIDDEN,
     404: ErrorCode.NOT_FOUND,
     413: ErrorCode.PAYLOAD_TOO_LARGE,
+    429: ErrorCode.RATE_LIMITED,
     500: ErrorCode.INTERNAL_SERVER_ERROR,
 }
 

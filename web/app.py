@@ -1,8 +1,12 @@
 """The application: every path that there is, and what all of them have in common."""
 
+from typing import Final
+
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,18 +16,28 @@ from engine.engine import Engine
 from engine.service import TaskService
 from engine.statistics import Statistics
 from models.database import Database
-from schema.context import Services
+from schema.context import Services, utc_now
 from schema.keys import KeyRing
 from schema.schema import build_schema
-from settings import Role, Settings
+from settings import Environment, Role, Settings
 from web.answers import refusal
 from web.graphiql import GraphiQL
 from web.graphql import GraphQLView
 from web.graphql_socket import GraphQLSocket
+from web.headers import SecurityHeaders
 from web.health import Health
+from web.hits import RATE_LIMIT_HEADERS
 from web.metrics import Metrics
-from web.middleware import BodyLimit, RequestLog
+from web.middleware import BodyLimit, InternalErrors, RequestLog
+from web.proxies import Proxies
+from web.rate_limits import ClientLimits, RateLimit
+from web.security_txt import SecurityTxt
 from web.socket_log import SocketLog
+
+# How long a browser may remember what it may ask for.
+PREFLIGHT_SECONDS: Final = 7200
+
+log = structlog.get_logger(__name__)
 
 
 def create_app(
@@ -34,6 +48,7 @@ def create_app(
     tasks: TaskService,
     engine: Engine,
     statistics: Statistics,
+    limits: ClientLimits,
 ) -> Starlette:
     """Return the application; without the API's role it shows health and metrics only."""
     services = Services(database=database, tasks=tasks, engine=engine, statistics=statistics)
@@ -42,27 +57,70 @@ def create_app(
         routes=[
             Route("/health/live", health.live),
             Route("/health", health.ready),
-            Route("/metrics", Metrics(keys).page),
-            *(_api_routes(settings, keys, services) if Role.API in settings.roles else ()),
+            Route("/metrics", Metrics(keys, limits).page),
+            Route("/.well-known/security.txt", _security_txt(settings).page),
+            *(_api_routes(settings, keys, services, limits) if Role.API in settings.roles else ()),
         ],
-        middleware=[
-            Middleware(RequestLog),
-            Middleware(SocketLog),
-            Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes),
-        ],
+        middleware=_middleware(settings),
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False
     return app
 
 
-def _api_routes(settings: Settings, keys: KeyRing, services: Services) -> list[BaseRoute]:
-    schema = build_schema(introspection=settings.introspection)
-    view = GraphQLView(schema, keys=keys, services=services)
-    socket = GraphQLSocket(
-        schema, keys=keys, services=services, allowed_origins=settings.allowed_origins
+def _middleware(settings: Settings) -> list[Middleware]:
+    """Return what is around every request, the outermost first.
+
+    A line in the log needs the real client, and every answer needs the headers, also the one to an
+    error: without those of CORS a page could not read it.
+    """
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["X-API-Key", "Authorization", "Content-Type", "X-Request-ID"],
+        expose_headers=["X-Request-ID", "Retry-After", *RATE_LIMIT_HEADERS],
+        max_age=PREFLIGHT_SECONDS,
     )
-    routes = [Route("/graphql", view, methods=["POST"]), WebSocketRoute("/graphql", socket)]
+    return [
+        Middleware(Proxies, trusted=settings.trusted_proxies),
+        Middleware(RequestLog),
+        Middleware(SocketLog),
+        Middleware(SecurityHeaders),
+        *([cors] if settings.allowed_origins else []),
+        Middleware(InternalErrors),
+        Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes),
+    ]
+
+
+def _security_txt(settings: Settings) -> SecurityTxt:
+    default = Settings.model_fields["security_contact"].default
+    if settings.environment is Environment.PRODUCTION and settings.security_contact == default:
+        log.warning("security_contact_is_default", SECURITY_CONTACT=default)
+    return SecurityTxt(
+        contact=settings.security_contact,
+        expires=settings.security_expires,
+        started_at=utc_now(),
+    )
+
+
+def _api_routes(
+    settings: Settings, keys: KeyRing, services: Services, limits: ClientLimits
+) -> list[BaseRoute]:
+    schema = build_schema(introspection=settings.introspection)
+    view = GraphQLView(schema, keys=keys, limits=limits, services=services)
+    socket = GraphQLSocket(
+        schema,
+        keys=keys,
+        limits=limits,
+        services=services,
+        allowed_origins=settings.allowed_origins,
+    )
+    limited = [Middleware(RateLimit, limits=limits)]
+    routes = [
+        Route("/graphql", view, methods=["POST"], middleware=limited),
+        WebSocketRoute("/graphql", socket),
+    ]
     if not settings.graphiql:
         return [*routes, Route("/graphql", _not_found)]
     graphiql = GraphiQL()

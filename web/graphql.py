@@ -21,7 +21,8 @@ from schema.errors import ErrorCode, api_error
 from schema.keys import KeyRing, Principal
 from schema.loaders import Loaders
 from schema.schema import ServiceSchema
-from web.answers import JSON_TYPE, json_answer, refusal, unauthenticated
+from web.answers import JSON_TYPE, json_answer, refusal
+from web.rate_limits import ClientLimits, refused_key
 from web.requests import (
     GRAPHQL_TYPE,
     authenticate,
@@ -38,7 +39,9 @@ NOT_BY_POST: Final = "Subscriptions come over a websocket at this address: graph
 _STATUSES: Final = {
     ErrorCode.UNAUTHENTICATED: 401,
     ErrorCode.FORBIDDEN: 403,
+    ErrorCode.QUERY_TOO_COMPLEX: 400,
     ErrorCode.PAYLOAD_TOO_LARGE: 413,
+    ErrorCode.RATE_LIMITED: 429,
     ErrorCode.INTERNAL_SERVER_ERROR: 500,
 }
 
@@ -46,11 +49,14 @@ _STATUSES: Final = {
 class GraphQLView(GraphQL[OperationContext, None]):
     """Strawberry's view, with keys checked first and GraphQL over HTTP's statuses."""
 
-    def __init__(self, schema: ServiceSchema, *, keys: KeyRing, services: Services) -> None:
+    def __init__(
+        self, schema: ServiceSchema, *, keys: KeyRing, limits: ClientLimits, services: Services
+    ) -> None:
         super().__init__(
             schema, graphql_ide=None, allow_queries_via_get=False, subscription_protocols=()
         )
         self._keys = keys
+        self._limits = limits
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +65,7 @@ class GraphQLView(GraphQL[OperationContext, None]):
         media_type = graphql_media_type(request.headers.get("Accept"))
         principal = authenticate(self._keys, request)
         if principal is None:
-            response = unauthenticated(media_type)
+            response = await refused_key(self._limits, request, media_type)
         else:
             try:
                 response = await self.run(request, context=self._context(request, principal))

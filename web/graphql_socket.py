@@ -1,9 +1,9 @@
 """WS /graphql: graphql-transport-ws, for subscriptions and for every other operation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -34,6 +34,7 @@ from schema.keys import KeyRing, presented_key
 from schema.loaders import Loaders
 from schema.schema import ServiceSchema
 from web.answers import refusal
+from web.rate_limits import ClientLimits, RateLimited
 from web.requests import client_address, recognise, request_id
 
 MAX_OPERATIONS: Final = 50
@@ -42,22 +43,6 @@ INIT_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 30.0
 
 log = structlog.get_logger(__name__)
-
-
-async def _let_in(scope: Scope) -> None:
-    """Limit nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Admission:
-    """What is asked before somebody gets in.
-
-    `admit_key` is told each wrong key. `admit_operation` may refuse an operation by a GraphQLError
-    with a code, which then ends that operation alone.
-    """
-
-    admit_key: Callable[[Scope], Awaitable[None]] = _let_in
-    admit_operation: Callable[[Scope], Awaitable[None]] = _let_in
 
 
 class SocketAdapter(ASGIWebSocketAdapter):
@@ -122,10 +107,11 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
             await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Operation[OperationContext, None]) -> None:
-        """Run an operation to its end, if it is let in."""
+        """Run an operation to its end; it counts like a request."""
         try:
-            await self.view.admission.admit_operation(self.websocket.ws.scope)
-        except GraphQLError as refused:
+            await self.view.limits.admit(client_address(self.websocket.ws.scope))
+        except RateLimited as error:
+            refused = api_error(ErrorCode.RATE_LIMITED, str(error))
             await operation.send_initial_errors([refused])
         else:
             await super().run_operation(operation)
@@ -159,7 +145,9 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
             actor = replace(self.context.actor, name=principal.name)
             self.context = replace(self.context, principal=principal, actor=actor)
         elif given:
-            await self.view.admission.admit_key(scope)
+            # The socket is refused anyway, whether there were too many or not.
+            with suppress(RateLimited):
+                await self.view.limits.refuse_key(client_address(scope))
 
 
 class GraphQLSocket(GraphQL[OperationContext, None]):
@@ -173,9 +161,9 @@ class GraphQLSocket(GraphQL[OperationContext, None]):
         schema: ServiceSchema,
         *,
         keys: KeyRing,
+        limits: ClientLimits,
         services: Services,
         allowed_origins: Sequence[str] = (),
-        admission: Admission | None = None,
         init_seconds: float = INIT_SECONDS,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
@@ -188,7 +176,7 @@ class GraphQLSocket(GraphQL[OperationContext, None]):
             allowed_origins=allowed_origins,
         )
         self.keys = keys
-        self.admission = admission or Admission()
+        self.limits = limits
         self.send_seconds = send_seconds
         self._services = services
 

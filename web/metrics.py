@@ -5,18 +5,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schema.keys import KeyRing
-from web.answers import unauthenticated
+from web.rate_limits import ClientLimits, refused_key
 from web.requests import authenticate
 
 
 class Metrics:
     """The page that Prometheus reads."""
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, limits: ClientLimits) -> None:
         self._keys = keys
+        self._limits = limits
 
     async def page(self, request: Request) -> Response:
         """Answer with the values of all instruments."""
         if authenticate(self._keys, request) is None:
-            return unauthenticated()
+            return await refused_key(self._limits, request)
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,5 +1,6 @@
-"""What every request passes through: its id, its line in the log, the limit of its body."""
+"""What every request passes through: its id, its line in the log, the limits of its body."""
 
+import asyncio
 import re
 import time
 import uuid
@@ -13,9 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from schema.errors import UNEXPECTED
 from web.answers import refusal
-from web.requests import client_address
+from web.requests import client_address, request_id
 
 MAX_LOGGED_PATH_CHARS: Final = 200
+MAX_BODY_SECONDS: Final = 10.0
 # What proxies write down for a request whose client didn't wait for the answer.
 CLIENT_LEFT: Final = 499
 # Python refuses to read numbers of thousands of digits; this many are too long for any limit.
@@ -26,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 
 class RequestLog:
-    """Gives each request an id, writes one line about it, and answers what nobody caught.
+    """Gives each request an id, and writes one line about it, whatever becomes of it.
 
     A client's own X-Request-ID is kept if it is well-formed; every answer carries the id.
     """
@@ -39,38 +41,59 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = give_request_id(scope)
+        given_id = give_request_id(scope)
         began, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                MutableHeaders(scope=message)["X-Request-ID"] = given_id
             await send(message)
 
         try:
             await self._app(scope, receive, send_with_id)
+        finally:
+            _write_line(scope, status or CLIENT_LEFT, time.perf_counter() - began)
+
+
+class InternalErrors:
+    """Answers what nobody caught, without telling anything of the inside."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; its error is logged once."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_on)
         except ClientDisconnect:
             log.debug("client_left")
         except Exception:
             log.exception("request_failed")
-            if status:
+            if is_begun:
                 raise
-            answer = refusal(500, UNEXPECTED, request_id=request_id)
-            await answer(scope, receive, send_with_id)
-        finally:
-            _write_line(scope, status or CLIENT_LEFT, time.perf_counter() - began)
+            await refusal(500, UNEXPECTED, request_id=request_id(scope))(scope, receive, send)
 
 
 def give_request_id(scope: Scope) -> str:
     """Return the request's id, which everything that is logged about it carries from now on."""
     given = Headers(scope=scope).get("X-Request-ID", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-    scope.setdefault("state", {})["request_id"] = request_id
+    given_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    scope.setdefault("state", {})["request_id"] = given_id
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id)
-    return request_id
+    structlog.contextvars.bind_contextvars(request_id=given_id)
+    return given_id
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:
@@ -85,24 +108,36 @@ def _write_line(scope: Scope, status: int, seconds: float) -> None:
 
 
 class BodyLimit:
-    """Refuses a body that is longer than allowed, also one that doesn't tell its length."""
+    """Refuses a body that is longer than allowed, also one that doesn't tell its length.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    It also has to be there within `max_seconds`: who sends a byte a minute is not waited for.
+    """
+
+    def __init__(
+        self, app: ASGIApp, max_body_bytes: int, max_seconds: float = MAX_BODY_SECONDS
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._max_seconds = max_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; reading on past the limit raises 413."""
+        """Serve one request; reading on past a limit raises 413 or 408."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced, received = _announced(scope), 0
+        announced, received, is_whole = _announced(scope), 0, False
+        deadline = asyncio.get_running_loop().time() + self._max_seconds
 
         async def receive_limited() -> Message:
-            nonlocal received
+            nonlocal received, is_whole
             if announced > self._max_body_bytes:
                 raise self._too_large()
-            message = await receive()
+            try:
+                async with asyncio.timeout_at(None if is_whole else deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise self._too_slow() from None
+            is_whole = not message.get("more_body", False)
             received += len(message.get("body", b""))
             if received > self._max_body_bytes:
                 raise self._too_large()
@@ -115,6 +150,13 @@ class BodyLimit:
         return HTTPException(
             413,
             f"The body may have at most {self._max_body_bytes} bytes.",
+            {"Connection": "close"},
+        )
+
+    def _too_slow(self) -> HTTPException:
+        return HTTPException(
+            408,
+            f"The body must be sent within {self._max_seconds:g} s.",
             {"Connection": "close"},
         )
 

@@ -1,8 +1,8 @@
 """What a request says about itself: who sends it, from where, and which answer it takes."""
 
-import ipaddress
 from collections.abc import Mapping
-from typing import Final
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final, TypeAlias
 
 import structlog
 from starlette.requests import Request
@@ -13,16 +13,26 @@ from web.answers import JSON_TYPE
 
 GRAPHQL_TYPE: Final = "application/graphql-response+json"
 
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
 log = structlog.get_logger(__name__)
 
 
 def client_address(scope: Scope) -> str | None:
     """Return the client's IP address; None if there is none, as on a Unix socket."""
     client = scope.get("client")
+    address = parse_address(client[0]) if client else None
+    return None if address is None else str(address)
+
+
+def parse_address(text: str) -> IPAddress | None:
+    """Return the address; one of IPv4 as such, also where IPv6 carries it; None for garbage."""
     try:
-        return str(ipaddress.ip_address(client[0])) if client else None
+        address = ip_address(text)
     except ValueError:
         return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 def request_id(scope: Scope) -> str | None:

@@ -1,4 +1,4 @@
-"""The HTTP server, for requests and for websockets."""
+"""uvicorn as this service runs it, for requests and for websockets."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,6 +6,8 @@ from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from web.connections import BoundedHttp
 
 # Connections are let go this long after the last answer.
 GOODBYE_SECONDS: Final = 3
@@ -19,11 +21,16 @@ def http_server(
     root_path: str = "",
     max_message_bytes: int,
     ping_seconds: float = PING_SECONDS,
+    http: type[BoundedHttp] = BoundedHttp,
 ) -> uvicorn.Server:
-    """Return a server whose websockets take messages of that length at most."""
+    """Return a server whose websockets take messages of that length at most.
+
+    It leaves proxies' headers and signals to others.
+    """
     config = uvicorn.Config(
         app,
         root_path=root_path,
+        http=http,
         lifespan="off",
         log_config=None,
         access_log=False,

@@ -16,6 +16,12 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 API_KEY = "acceptance-key"
+DEFAULTS = {
+    "PORT": "0",
+    "LOG_FORMAT": "json",
+    "RATE_LIMIT": "100000/minute",
+    "FAILED_KEY_LIMIT": "100000/minute",
+}
 START_SECONDS = 30.0
 STOP_SECONDS = 30.0
 
@@ -74,7 +80,7 @@ async def running(settings: Mapping[str, str], *, command: str = "serve") -> Asy
         "main.py",
         command,
         cwd=ROOT,
-        env=inherited | coverage | {"PORT": "0", "LOG_FORMAT": "json"} | dict(settings),
+        env=inherited | coverage | DEFAULTS | dict(settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -190,7 +190,6 @@ def _settings(url: str, fake: FakeDiscord) -> dict[str, str]:
         "DISCORD_ORIGINS": fake.origin,
         "GLOBAL_RATE_ORIGINS": fake.origin,
         "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        "RATE_LIMIT": "100000/minute",
     }
 
 

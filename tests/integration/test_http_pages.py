@@ -17,7 +17,7 @@ from tests.conftest import StartEngine
 from tests.serving import Api, absent_database, as_admin, as_reader, make_app, serving
 from tests.waiting import wait_until
 from web.graphiql import SOURCES, GraphiQL
-from web.middleware import RequestLog
+from web.middleware import InternalErrors, RequestLog
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 NOBODY: dict[str, str] = {}
@@ -238,7 +238,7 @@ async def failing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def test_what_nobody_caught_is_500_in_json_and_logged_once() -> None:
-    async with serving(RequestLog(failing)) as api:
+    async with serving(RequestLog(InternalErrors(failing))) as api:
         with capture_logs() as logs:
             answer = await api.send("GET", "/", headers={"X-Request-ID": "id-6"})
 

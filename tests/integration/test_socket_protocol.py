@@ -9,7 +9,6 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
-from starlette.types import Scope
 from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
@@ -17,9 +16,9 @@ from engine.cipher import WebhookCipher
 from engine.statistics import Statistics
 from models.database import Database
 from schema.context import Services
-from schema.errors import ErrorCode, api_error
 from schema.keys import KeyRing
 from schema.schema import build_schema
+from settings import load_settings
 from tests.conftest import make_service
 from tests.serving import (
     ADMIN,
@@ -34,7 +33,8 @@ from tests.serving import (
 )
 from tests.sockets import Socket, codes_of, open_socket
 from tests.waiting import wait_until
-from web.graphql_socket import MAX_OPERATIONS, Admission, GraphQLSocket
+from web.graphql_socket import MAX_OPERATIONS, GraphQLSocket
+from web.rate_limits import ClientLimits
 
 NAME = "{ __typename }"
 LIVE = "subscription { taskLogs { id } }"
@@ -67,7 +67,8 @@ def socket_app(database: Database, cipher: WebhookCipher, **options: object) -> 
         statistics=Statistics(database),
     )
     keys = KeyRing([READER, ADMIN])
-    view = GraphQLSocket(build_schema(), keys=keys, services=services, **options)  # type: ignore[arg-type] # each test gives what it is about
+    limits = ClientLimits.of(load_settings({}, None))
+    view = GraphQLSocket(build_schema(), keys=keys, limits=limits, services=services, **options)  # type: ignore[arg-type] # each test gives what it is about
     return Starlette(routes=[WebSocketRoute("/graphql", view)])
 
 
@@ -321,31 +322,31 @@ async def test_pages_of_this_origin_and_of_allowed_ones_may_connect(api: Api) ->
             assert await socket.init({}) == {"type": "connection_ack"}
 
 
-async def test_each_wrong_key_and_each_operation_asks_for_admission(
+async def test_each_operation_counts_as_a_request(
     database: Database, cipher: WebhookCipher
 ) -> None:
-    wrong: list[str] = []
-    operations: list[str] = []
-
-    async def admit_key(scope: Scope) -> None:
-        wrong.append(scope["client"][0])
-
-    async def admit_operation(scope: Scope) -> None:
-        operations.append(scope["client"][0])
-        if len(operations) == 2:
-            raise api_error(ErrorCode.RATE_LIMITED, "slower")
-
-    admission = Admission(admit_key=admit_key, admit_operation=admit_operation)
-    async with serving(socket_app(database, cipher, admission=admission)) as api:
-        async with open_socket(api.url) as socket:
-            await socket.init({"X-API-Key": "wrong"})
+    async with serving(make_app(database, cipher, RATE_LIMIT="2/hour")) as api:
+        assert (await api.post(NAME)).status == 200
         async with open_socket(api.url) as socket:
             await socket.init()
-            answers = [await socket.run(NAME) for _ in range(3)]
+            answers = [await socket.run(NAME) for _ in range(2)]
 
-    assert (wrong, operations) == (["127.0.0.1"], ["127.0.0.1"] * 3)
-    assert [answer["type"] for answer in answers] == ["next", "error", "next"]
+    assert [answer["type"] for answer in answers] == ["next", "error"]
     assert codes_of(answers[1]) == ["RATE_LIMITED"]
+
+
+async def test_each_wrong_key_counts_as_one_over_http(
+    database: Database, cipher: WebhookCipher
+) -> None:
+    async with serving(make_app(database, cipher, FAILED_KEY_LIMIT="2/hour")) as api:
+        for _ in range(3):
+            async with open_socket(api.url) as socket:
+                await socket.init({"X-API-Key": "wrong"})
+                assert await socket.receive() is None
+        wrong = await api.post(NAME, headers={"X-API-Key": "wrong"})
+        right = await api.post(NAME)
+
+    assert (wrong.status, right.status) == (429, 200)
 
 
 async def test_socket_has_a_line_in_the_log_with_its_request_id(api: Api) -> None:

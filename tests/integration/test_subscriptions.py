@@ -29,13 +29,15 @@ from models.task import Task
 from schema.context import Services
 from schema.keys import KeyRing
 from schema.schema import build_schema
+from settings import load_settings
 from tests.conftest import StartEngine, make_service
 from tests.fake_discord import FakeDiscord
-from tests.serving import ADMIN, Api, as_reader, make_app, serving
+from tests.serving import ADMIN, UNLIMITED, Api, as_reader, make_app, serving
 from tests.sockets import Socket, codes_of, open_socket
 from tests.tasks import ACTOR, finish, make_task, store_attempts
 from tests.waiting import wait_until
 from web.graphql_socket import GraphQLSocket
+from web.rate_limits import ClientLimits
 from web.socket_log import SocketLog
 
 LIVE = "subscription ($taskId: UUID) { taskLogs(taskId: $taskId) { id message } }"
@@ -281,7 +283,13 @@ async def test_client_that_takes_nothing_is_cut_off(
         engine=engine,
         statistics=Statistics(database),
     )
-    view = GraphQLSocket(build_schema(), keys=KeyRing([ADMIN]), services=services, send_seconds=0.2)
+    view = GraphQLSocket(
+        build_schema(),
+        keys=KeyRing([ADMIN]),
+        limits=ClientLimits.of(load_settings(UNLIMITED, None)),
+        services=services,
+        send_seconds=0.2,
+    )
     app = Starlette(routes=[WebSocketRoute("/graphql", view)], middleware=[Middleware(SocketLog)])
     async with serving(app) as api:
         narrow = narrow_connection(api)

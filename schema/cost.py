@@ -1,0 +1,181 @@
+"""How many fields the answer to an operation may have, with each item of a list by itself.
+
+How long a list gets is said by the argument `limit`, `first` or `count` of the field, or of the
+field right above, whose page it is: tasks(limit: 50) { data { id name } } costs 1 + 1 + 50 * 2.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from math import prod
+from typing import Final, NamedTuple, TypeAlias
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    NameNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    is_list_type,
+)
+
+from schema.arguments import MAX_LIMIT
+from schema.complexity import fragments_of, operations_of
+
+MAX_COST: Final = 10_000
+
+_LENGTHS: Final = ("limit", "first", "count")
+
+
+class Variable(NamedTuple):
+    """A length that a variable says; `default` when it isn't given."""
+
+    name: str
+    default: int
+
+    def among(self, variables: Mapping[str, object]) -> int:
+        """Return the length with these variables; what is no number is refused later."""
+        given = variables.get(self.name)
+        return _length(given) if isinstance(given, int | float) else self.default
+
+
+Length: TypeAlias = int | Variable
+# How often each product of variables occurs; the empty one is 1.
+_Sum: TypeAlias = Counter[tuple[Variable, ...]]
+
+
+class Cost:
+    """What one operation costs: worked out once, for any variables."""
+
+    def __init__(self, terms: _Sum) -> None:
+        self._terms = tuple(terms.items())
+
+    def of(self, variables: Mapping[str, object]) -> int:
+        """Return the cost with these variables."""
+        return sum(
+            times * prod(variable.among(variables) for variable in product)
+            for product, times in self._terms
+        )
+
+
+def costs(schema: GraphQLSchema, document: DocumentNode) -> Mapping[str | None, Cost]:
+    """Return what each operation of a valid document costs, by the operation's name."""
+    fragments = fragments_of(document)
+    return {
+        operation.name.value if operation.name else None: Cost(
+            _Sums(schema, operation, fragments).total()
+        )
+        for operation in operations_of(document)
+    }
+
+
+def cost_problem(cost: int) -> str | None:
+    """Return a sentence if it costs too much."""
+    if cost <= MAX_COST:
+        return None
+    return (
+        f"The answer may have {cost} fields; at most {MAX_COST} are allowed. "
+        "Ask for shorter lists, or for fewer lists within lists."
+    )
+
+
+class _Sums:
+    def __init__(
+        self,
+        schema: GraphQLSchema,
+        operation: OperationDefinitionNode,
+        fragments: Mapping[str, FragmentDefinitionNode],
+    ) -> None:
+        self._schema = schema
+        self._operation = operation
+        self._fragments = fragments
+        self._known: dict[tuple[str, Length], _Sum] = {}
+        self._defaults = {
+            defined.variable.name.value: _literal(defined.default_value)
+            for defined in operation.variable_definitions or ()
+            if isinstance(defined.default_value, IntValueNode)
+        }
+
+    def total(self) -> _Sum:
+        root = self._schema.get_root_type(self._operation.operation)
+        return self._of(root, self._operation.selection_set, 1)
+
+    def _of(
+        self, parent: GraphQLNamedType | None, selected: SelectionSetNode, length: Length
+    ) -> _Sum:
+        """Return the cost of a selection set; `length` is that of lists right in it."""
+        total: _Sum = Counter()
+        for node in selected.selections:
+            match node:
+                case FieldNode():
+                    total.update(self._of_field(parent, node, length))
+                case InlineFragmentNode(type_condition=on):
+                    kind = self._schema.get_type(on.name.value) if on else parent
+                    total.update(self._of(kind, node.selection_set, length))
+                case FragmentSpreadNode():
+                    total.update(self._of_fragment(node.name.value, length))
+                case _:
+                    pass
+        return total
+
+    def _of_fragment(self, name: str, length: Length) -> _Sum:
+        key = name, length
+        if key not in self._known:
+            fragment = self._fragments[name]
+            kind = self._schema.get_type(fragment.type_condition.name.value)
+            self._known[key] = self._of(kind, fragment.selection_set, length)
+        return self._known[key]
+
+    def _of_field(self, parent: GraphQLNamedType | None, node: FieldNode, length: Length) -> _Sum:
+        total: _Sum = Counter({(): 1})
+        name = node.name.value
+        field = self._schema.get_field(parent, name) if is_composite_type(parent) else None
+        if field is None:
+            return total
+        is_list, said = is_list_type(get_nullable_type(field.type)), self._said(field, node)
+        inside: _Sum = Counter({(): int(is_list)})
+        if node.selection_set:
+            below = 1 if is_list or said is None else said
+            inside = self._of(get_named_type(field.type), node.selection_set, below)
+        total.update(_multiplied(inside, said or length) if is_list else inside)
+        return total
+
+    def _said(self, field: GraphQLField, node: FieldNode) -> Length | None:
+        """Return the length that the field's argument says, or None if it has no such argument."""
+        name = next((name for name in _LENGTHS if name in field.args), None)
+        if name is None:
+            return None
+        default = _length(field.args[name].default_value)
+        match next((each.value for each in node.arguments or () if each.name.value == name), None):
+            case IntValueNode() as literal:
+                return _literal(literal)
+            case VariableNode(name=NameNode(value=variable)):
+                return Variable(variable, self._defaults.get(variable, default))
+            case _:
+                return default
+
+
+def _multiplied(amount: _Sum, length: Length) -> _Sum:
+    if isinstance(length, int):
+        return Counter({product: times * length for product, times in amount.items()})
+    return Counter({tuple(sorted((*product, length))): times for product, times in amount.items()})
+
+
+def _literal(node: IntValueNode) -> int:
+    # Python refuses to read numbers of thousands of digits.
+    return _length(int(node.value[:10]))
+
+
+def _length(number: object) -> int:
+    """Return how long the list gets: resolvers refuse what is out of their range."""
+    return int(max(1, min(number, MAX_LIMIT))) if isinstance(number, int | float) else MAX_LIMIT

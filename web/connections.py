@@ -1,0 +1,108 @@
+"""Connections to clients that take their time: uvicorn alone waits for them without end."""
+
+import asyncio
+from typing import Any
+
+import structlog
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+log = structlog.get_logger(__name__)
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's protocol, with bounds for what a client may take of time, memory and connections.
+
+    The body of a request has a bound of its own, in BodyLimit, which can answer.
+    """
+
+    HEAD_SECONDS = 10.0
+    """For the line and the headers of a request, from the connection or from the first byte."""
+    UNREAD_SECONDS = 30.0
+    """For the client to take what is written to it."""
+    MAX_HEAD_BYTES = 65_536
+    MAX_CONNECTIONS = 500
+    """Files are few, and the database and Discord need some of them."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as the base has it
+        super().__init__(*args, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+        self._is_in_head = self._is_idle = True
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base has it
+        """Take the connection, unless there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.MAX_CONNECTIONS:
+            log.warning("connections_exhausted", most=self.MAX_CONNECTIONS)
+            transport.abort()
+            return
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was waited for."""
+        super().connection_lost(exc)
+        self._head_is_here()
+        self._is_read()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came; while no request is open, the next one's head is waited for."""
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > self.MAX_HEAD_BYTES:
+            self.transport.abort()
+        elif self._is_idle and self._head_timer is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._is_idle = self._is_in_head = False
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Note that what comes next is another head."""
+        self._is_in_head, self._head_bytes = True, 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Close a connection that is not kept alive, also if the client takes nothing of it."""
+        super().on_response_complete()
+        # Another request may have come meanwhile.
+        self._is_idle = self.cycle.response_complete
+        if self.transport.is_closing():
+            self._await_reading()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, also if the client takes nothing of it."""
+        super().timeout_keep_alive_handler()
+        self._await_reading()
+
+    def pause_writing(self) -> None:
+        """Stop writing: the client doesn't keep up."""
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._is_read()
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(self.HEAD_SECONDS, self.transport.abort)
+
+    def _head_is_here(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _await_reading(self) -> None:
+        if self._unread_timer is None:
+            self._unread_timer = self.loop.call_later(self.UNREAD_SECONDS, self.transport.abort)
+
+    def _is_read(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
