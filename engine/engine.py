@@ -6,16 +6,17 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import structlog
 
+from engine.cache import Cache
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.client import DiscordClient
 from engine.clock import DatabaseClock
 from engine.delivery import Delivery
+from engine.health import PartHealth
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
 from engine.retention import Retention
@@ -55,14 +56,6 @@ class EngineStatus:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartHealth:
-    """How one part is; `degraded` costs speed only, `off` means not a role of this process."""
-
-    state: Literal["ok", "degraded", "down", "off"]
-    detail: str
-
-
 class Engine:
     """Scheduler and worker of this process, around one heartbeat."""
 
@@ -72,9 +65,11 @@ class Engine:
         cipher: WebhookCipher,
         options: EngineOptions,
         *,
+        cache: Cache | None = None,
         revive: Callable[[], Awaitable[None]] | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        self.cache = cache or Cache()
         self._database = database
         self._options = options
         self._wall_clock = wall_clock
@@ -93,6 +88,7 @@ class Engine:
             roles=",".join(sorted(options.roles)),
             listeners=dict(self._listeners()),
             on_connect=self._connected,
+            on_lost=lambda: self.cache.listens(False),
             on_step=self._stepped,
             revive=revive,
         )
@@ -123,10 +119,12 @@ class Engine:
             DatabaseUnavailable: the server can't be reached.
         """
         await self._client.open()
+        await self.cache.open()
         try:
             await self._instance.connect()
         except DatabaseUnavailable:
             await self._client.close()
+            await self.cache.close()
             raise
         self._spawn("heartbeat", self._instance.run)
         if self.schedules:
@@ -147,16 +145,20 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
+        self.cache.listens(False)
         await self._instance.leave()
         await self._client.close()
+        await self.cache.close()
 
     async def applied(self, task_id: UUID) -> None:
-        """Return once this process' engine knows of the task's change."""
+        """Return once this process' engine knows of the task's change, and the cache forgot."""
+        await self.cache.drop_everywhere()
         if "scheduler" in self._tasks and self._instance.is_connected:
             await self._scheduler.apply(task_id)
 
     async def reloaded(self) -> None:
         """Return once this process' engine has compared all its jobs with the database."""
+        await self.cache.drop_everywhere()
         if "scheduler" in self._tasks and self._instance.is_connected:
             await self._scheduler.reconcile()
 
@@ -194,6 +196,7 @@ class Engine:
             else PartHealth(state="down", detail="no heartbeat; reconnecting"),
             "scheduler": self._scheduler_health(connected),
             "worker": self._worker_health(connected),
+            "redis": await self.cache.health(),
             "clock": self._clock_health(),
         }
 
@@ -221,12 +224,17 @@ class Engine:
         return PartHealth(state="ok", detail="agrees with the database's")
 
     def _listeners(self) -> Iterator[tuple[str, Callable[[str], None]]]:
-        if self.schedules:
-            yield TASKS_CHANNEL, self._scheduler.hear
+        yield TASKS_CHANNEL, self._task_changed
         if self.works:
             yield WORK_CHANNEL, lambda _: self.queued()
 
+    def _task_changed(self, notice: str) -> None:
+        self.cache.drop()
+        if self.schedules:
+            self._scheduler.hear(notice)
+
     def _connected(self) -> None:
+        self.cache.listens(True)
         self._scheduler.reconcile_soon()
         self._worker.wake()
 

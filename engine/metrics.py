@@ -16,3 +16,4 @@ LATENESS_SECONDS = Histogram(
 INVALID = Counter("scheduler_invalid_requests_total", "Answers that Discord bans addresses for.")
 JOBS = Gauge("scheduler_jobs", "Coroutine jobs registered in this process.")
 IN_FLIGHT = Gauge("scheduler_attempts_in_flight", "Attempts claimed by this process.")
+CACHE_READS = Counter("scheduler_cache_reads_total", "Readings of the cache.", ["outcome"])

@@ -49,6 +49,11 @@ LOST_CONNECTION = (
 TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 DEADLOCK_TRIES = 5
 
+_IDENTITY = """
+select c.system_identifier || '-' || d.oid
+from pg_control_system() c, pg_database d where d.datname = current_database()
+"""
+
 
 def credentials(url: str) -> dict[str, Any]:
     """Return what `asyncpg.connect` takes for the database at `url`, libpq's `sslmode` too."""
@@ -188,6 +193,16 @@ class Database:
                 await asyncio.sleep(0)
         async with self.transaction() as connection:
             return await work(connection)
+
+    async def identity(self) -> str:
+        """Return what tells this database from all others, those of other servers too.
+
+        Raises:
+            DatabaseUnavailable: as for `connection`.
+        """
+        async with self.connection() as connection:
+            found: str = await connection.fetchval(_IDENTITY)
+        return found
 
     async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Return a connection outside the pool, for LISTEN; the caller closes it.

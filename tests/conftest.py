@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from cryptography.fernet import Fernet
 
+from engine.cache import Cache
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.engine import Engine, EngineOptions
@@ -127,6 +128,7 @@ async def start_engine(
             budget: Budget = NO_BUDGET,
             run_deadline_seconds: int = RUN_DEADLINE_SECONDS,
             origins: tuple[str, ...] | None = None,
+            cache: Cache | None = None,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
@@ -137,7 +139,8 @@ async def start_engine(
                 log_retention_days=30,
                 shutdown_seconds=5.0,
             )
-            return await stack.enter_async_context(_running(Engine(database, cipher, options)))
+            engine = Engine(database, cipher, options, cache=cache)
+            return await stack.enter_async_context(_running(engine))
 
         yield start
 

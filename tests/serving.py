@@ -60,13 +60,14 @@ def make_app(
     **env: str,
 ) -> Starlette:
     """Return the application with two keys; `env` are settings by their variables."""
+    running = engine or idle_engine(database, cipher)
     return create_app(
         load_settings(env, None),
         keys=KeyRing([READER, ADMIN]),
         database=database,
         tasks=make_service(cipher, origin, engine),
-        engine=engine or idle_engine(database, cipher),
-        statistics=Statistics(database),
+        engine=running,
+        statistics=Statistics(database, running.cache),
     )
 
 
