@@ -20,7 +20,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
-from engine.cache import Cache
+from engine.cache import cache_of
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher, check_canary
 from engine.discord import budget_origin
@@ -28,7 +28,6 @@ from engine.engine import Engine, EngineOptions
 from engine.errors import EngineError
 from engine.limits import Budget, parse_rate
 from engine.logs import configure_logging
-from engine.redis_store import RedisStore
 from engine.service import TaskService
 from engine.statistics import Statistics
 from engine.validation import TaskRules
@@ -131,7 +130,7 @@ async def _run(
     """Run the engine and the HTTP server until a signal; then drain, HTTP and engine at once."""
     cipher = _cipher(settings)
     await check_canary(database, cipher)
-    cache = Cache(await _redis(settings, database))
+    cache = await cache_of(database, settings.redis_url)
     engine = Engine(database, cipher, _engine_options(settings), cache=cache, revive=revive)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -173,14 +172,6 @@ def _app(
         engine=engine,
         statistics=Statistics(database, engine.cache),
     )
-
-
-async def _redis(settings: Settings, database: Database) -> RedisStore | None:
-    if settings.redis_url is None:
-        return None
-    # Services with databases of their own may share one Redis.
-    namespace = f"discord-task-scheduler:{await database.identity()}"
-    return RedisStore(settings.redis_url.get_secret_value(), namespace=namespace)
 
 
 def _engine_options(settings: Settings) -> EngineOptions:

@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 import cashews
 import orjson
+from pydantic import SecretStr
 
 from engine.health import PartHealth
 from engine.metrics import CACHE_READS
 from engine.redis_store import SHORTEST_SECONDS, Produce, RedisAway, RedisStore
+from models.database import Database
 
 # A page of a list is some 100 kB at most, so all of them are some MB.
 MAX_REMEMBERED = 64
@@ -136,3 +138,15 @@ class Cache:
         del self._computing[key]
         if not task.cancelled():
             task.exception()  # those who waited have it, unless all have left
+
+
+async def cache_of(database: Database, redis_url: SecretStr | None) -> Cache:
+    """Return the cache of a service: in Redis if there is one, apart from other databases'.
+
+    Raises:
+        DatabaseUnavailable: the server can't be reached.
+    """
+    if redis_url is None:
+        return Cache()
+    namespace = f"discord-task-scheduler:{await database.identity()}"
+    return Cache(RedisStore(redis_url.get_secret_value(), namespace=namespace))

@@ -216,6 +216,8 @@ class Engine:
         return PartHealth(state="ok", detail=f"{self._worker.in_flight} attempts in flight")
 
     def _clock_health(self) -> PartHealth:
+        if self._instance.started_at is None:
+            return PartHealth(state="down", detail="the database's was not read yet")
         difference = self._wall_clock() - self._clock.time()
         if abs(difference) > CLOCK_WARNING_SECONDS:
             ahead = "ahead of" if difference > 0 else "behind"

@@ -121,7 +121,9 @@ class Worker:
                 if taken.resent or taken.unknown:
                     log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
                     self._wake.set()
-                await self._database.transact(partial(expire_waiting, instance_id=ours))
+                DELIVERIES.labels(LogStatus.UNKNOWN).inc(taken.unknown)
+                expired = await self._database.transact(partial(expire_waiting, instance_id=ours))
+                DELIVERIES.labels(LogStatus.FAILED).inc(expired)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Claim no more; finish what is open, and cut off what is still open after the timeout.

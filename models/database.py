@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -125,6 +126,15 @@ def is_unavailable(error: BaseException | None) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """Open connections that are idle and in use, and how many there may be in all."""
+
+    idle: int
+    in_use: int
+    limit: int
+
+
 class Database:
     """The database as the engine uses it: raw connections of the ORM's own pool."""
 
@@ -193,6 +203,14 @@ class Database:
                 await asyncio.sleep(0)
         async with self.transaction() as connection:
             return await work(connection)
+
+    def pool_use(self) -> "PoolUse":
+        """Return how the pool of this process is used; before the first query it has nothing."""
+        pool = self._client._pool  # noqa: SLF001 - the ORM shows no figures of it
+        if pool is None:
+            return PoolUse(idle=0, in_use=0, limit=self._client.pool_maxsize)
+        idle = pool.get_idle_size()
+        return PoolUse(idle=idle, in_use=pool.get_size() - idle, limit=pool.get_max_size())
 
     async def identity(self) -> str:
         """Return what tells this database from all others, those of other servers too.

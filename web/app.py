@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 
 from engine.engine import Engine
+from engine.gauges import Gauges
 from engine.service import TaskService
 from engine.statistics import Statistics
 from models.database import Database
@@ -40,7 +41,7 @@ def create_app(
         routes=[
             Route("/health/live", health.live),
             Route("/health", health.ready),
-            Route("/metrics", Metrics(keys).page),
+            Route("/metrics", Metrics(keys, Gauges(database, engine)).page),
             *(_api_routes(settings, keys, services) if Role.API in settings.roles else ()),
         ],
         middleware=[

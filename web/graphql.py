@@ -20,6 +20,7 @@ from schema.context import OperationContext, Services
 from schema.errors import ErrorCode, api_error
 from schema.keys import KeyRing, Principal
 from schema.loaders import Loaders
+from schema.operations import OTHER, note_outcome
 from schema.schema import ServiceSchema
 from web.answers import JSON_TYPE, json_answer, refusal, unauthenticated
 from web.requests import (
@@ -128,6 +129,7 @@ class GraphQLView(GraphQL[OperationContext, None]):
         except HTTPException as error:
             if not isinstance(error.__cause__, CannotGetOperationTypeError):
                 raise
+            note_outcome(OTHER, ErrorCode.BAD_USER_INPUT, name=OTHER)
             unknown = api_error(ErrorCode.BAD_USER_INPUT, error.reason)
             return ExecutionResult(data=None, errors=[unknown])
 
