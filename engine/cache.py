@@ -18,6 +18,7 @@ from models.database import Database
 
 # A page of a list is some 100 kB at most, so all of them are some MB.
 MAX_REMEMBERED = 64
+CLOSE_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -46,8 +47,11 @@ class Cache:
                 await self._redis.generation(self._generation)
 
     async def close(self) -> None:
-        """Forget everything and close the connections."""
+        """Let those who wait have their values, forget everything, and close the connections."""
+        self.listens(False)
         computing = list(self._computing.values())
+        if computing:
+            await asyncio.wait(computing, timeout=CLOSE_SECONDS)
         for task in computing:
             task.cancel()
         await asyncio.gather(*computing, return_exceptions=True)

@@ -145,7 +145,6 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
-        self.cache.listens(False)
         await self._instance.leave()
         await self._client.close()
         await self.cache.close()

@@ -59,11 +59,14 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
         )
         self._is_away = False
+        self._is_closed = False
         self._retry_at = 0.0
         self._begun_for = -1
 
     def may_ask(self) -> bool:
         """Return whether to ask now; while it is away, True once in RETRY_SECONDS."""
+        if self._is_closed:
+            return False
         if not self._is_away:
             return True
         if self._monotonic() < self._retry_at:
@@ -121,7 +124,8 @@ class RedisStore:
         return True
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; nobody asks any more."""
+        self._is_closed = True
         await self._cache.close()
 
     @asynccontextmanager

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from structlog.testing import capture_logs
 
 from engine.cache import Cache
 from engine.cipher import WebhookCipher
 from engine.redis_store import RedisStore
 from models.database import Database
+from tests.acceptance.running import API_KEY, running
 from tests.conftest import StartEngine, of_database
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.fake_discord import FakeDiscord
@@ -279,6 +281,57 @@ async def test_start_without_redis_is_degraded_and_logged(
     assert "redis_lost" in [entry["event"] for entry in logs]
     async with serving(make_app(database, cipher, engine=engine)) as api:
         assert await health(api) == (200, "degraded", "degraded")
+
+
+async def test_program_starts_without_the_redis_of_its_settings(
+    database_url: str, tmp_path: Path
+) -> None:
+    settings = {
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(tmp_path),
+        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "API_KEY": API_KEY,
+        "REDIS_URL": "redis://:hunter22@127.0.0.1:1/0",
+    }
+
+    async with running(settings) as service:
+        status, body = await service.health()
+        shown = await service.data("{ tasks(status: ACTIVE) { meta { total } } }")
+
+    assert (status, body["status"]) == (200, "degraded")
+    assert body["parts"]["redis"]["state"] == "degraded"
+    assert shown == {"tasks": {"meta": {"total": 0}}}
+    assert '"event":"redis_lost"' in service.text
+    assert "hunter22" not in service.text
+
+
+async def test_copies_of_the_program_agree_at_once(
+    database_url: str, tmp_path: Path, redis: RedisServer, fake_discord: FakeDiscord
+) -> None:
+    settings = {
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(tmp_path),
+        "DISCORD_ORIGINS": fake_discord.origin,
+        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        "API_KEY": API_KEY,
+        "REDIS_URL": redis.url,
+        # The tests' own requests come from one address.
+        "RATE_LIMIT": "10000/second",
+    }
+    async with running(settings) as one, running({**settings, "ROLES": "api"}) as other:
+        for number in range(20):
+            await other.data(LIST)
+            given = {
+                "name": f"task {number}",
+                "schedule": "@yearly",
+                "webhookUrl": fake_discord.url(),
+                "payload": {"content": "hello"},
+            }
+            await one.data(CREATE, {"input": given})
+            shown = await other.data(LIST)
+            assert shown["tasks"]["data"][0]["name"] == f"task {number}"
+            assert shown["tasks"]["meta"]["total"] == number + 1
+            assert shown["dashboardStats"]["active"] == number + 1
 
 
 async def create(api: Api, fake: FakeDiscord, name: str) -> None:

@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 import pytest
 
-from engine import claims, finish, lanes, retention, statistics, takeover, ticks
+from engine import claims, finish, gauges, lanes, retention, statistics, takeover, ticks
 from engine.ticks import Tick
 from models.database import credentials, tortoise_config
 from schema import records
@@ -246,6 +246,12 @@ async def test_looking_for_dead_copies(seeded: "asyncpg.Connection[asyncpg.Recor
     whole = await scanned_whole(seeded, takeover._DEAD_LANES, A_MINUTE, 500, uuid4())
 
     assert whole <= {"engine_instances", "webhook_lanes"}
+
+
+async def test_depth_and_age_of_the_queue(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    whole = await scanned_whole(seeded, gauges._QUEUE, gauges.MAX_COUNTED, gauges.HEADS)
+
+    assert whole <= {"webhook_lanes"}
 
 
 async def test_removing_deleted_tasks(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
