@@ -145,9 +145,9 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
+        await self.cache.close()
         await self._instance.leave()
         await self._client.close()
-        await self.cache.close()
 
     async def applied(self, task_id: UUID) -> None:
         """Return once this process' engine knows of the task's change, and the cache forgot."""

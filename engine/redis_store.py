@@ -19,8 +19,8 @@ RETRY_SECONDS = 1.0
 # Who computes for all copies holds a lock for at most this long.
 LOCK_SECONDS = 10.0
 LOOK_AGAIN_SECONDS = 0.02
-# More may ask at once than a page's worth of requests needs; each connection is opened when used.
-MAX_CONNECTIONS = 50
+# An answer takes less than a millisecond, so few are enough; each costs some round trips at first.
+MAX_CONNECTIONS = 10
 SHORTEST_SECONDS = 0.001
 
 Produce: TypeAlias = Callable[[], Awaitable[tuple[bytes, float]]]
