@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 from starlette.applications import Starlette
 
+from engine.cache import cache_of
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher, check_canary
 from engine.discord import budget_origin
@@ -128,7 +129,8 @@ async def _run(
     """Run the engine and the HTTP server until a signal; then drain, HTTP and engine at once."""
     cipher = _cipher(settings)
     await check_canary(database, cipher)
-    engine = Engine(database, cipher, _engine_options(settings), revive=revive)
+    cache = await cache_of(database, settings.redis_url)
+    engine = Engine(database, cipher, _engine_options(settings), cache=cache, revive=revive)
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         # A second signal changes nothing: what is open is finished.
@@ -177,7 +179,7 @@ def _app(
         database=database,
         tasks=service,
         engine=engine,
-        statistics=Statistics(database),
+        statistics=Statistics(database, engine.cache),
         limits=limits,
     )
 

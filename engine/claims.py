@@ -24,7 +24,8 @@ class Claim:
     """An attempt that this copy may send, with its task as it is in the database right now.
 
     `channel_id` is where its webhook posts, once that is known; with `reserved_at` the request
-    already counts there, as sent then.
+    already counts there, as sent then. For `rested_seconds` its webhook's limits and order kept it
+    waiting.
     """
 
     log_id: UUID
@@ -38,6 +39,7 @@ class Claim:
     scheduled_for: datetime
     retry_count: int
     is_expired: bool
+    rested_seconds: float
     started_at: datetime
     claimed_at: float
     dead_reason: str | None
@@ -95,7 +97,7 @@ with watched as (
     where is_shared and channel_id in (select channel_id from due)
     order by channel_id for update skip locked
 ), placed as (
-    select d.webhook_key, d.origin, d.dead_reason, d.channel_id,
+    select d.webhook_key, d.origin, d.dead_reason, d.channel_id, d.next_at,
         c.channel_id is not null as is_shared,
         row_number() over (partition by d.channel_id order by d.next_at) as place
     from due d left join webhook_channels c on c.channel_id = d.channel_id and c.is_shared
@@ -144,6 +146,7 @@ with watched as (
 )
 select p.webhook_key, p.origin, p.dead_reason, p.channel_id, p.reserved_at,
     c.*, c.deadline_at < c.started_at as is_expired,
+    greatest(extract(epoch from p.next_at - c.execution_time), 0)::float8 as rested_seconds,
     coalesce(t.status, 'INACTIVE') as task_status,
     t.id is null or t.deleted_at is not null as is_deleted,
     coalesce(t.webhook_key <> p.webhook_key, false) as has_moved,
@@ -242,6 +245,7 @@ def _claim(row: asyncpg.Record, claimed_at: float) -> Claim:
         scheduled_for=row["scheduled_for"],
         retry_count=row["retry_count"],
         is_expired=row["is_expired"],
+        rested_seconds=row["rested_seconds"],
         started_at=row["started_at"],
         claimed_at=claimed_at,
         dead_reason=row["dead_reason"],

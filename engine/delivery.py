@@ -17,7 +17,12 @@ from engine.ending import Finished
 from engine.errors import InvalidWebhookUrl
 from engine.limits import lane_pause_seconds
 from engine.message.rules import needs_components
-from engine.metrics import LATENESS_SECONDS, RATE_LIMITED, REQUEST_SECONDS
+from engine.metrics import (
+    BUCKET_WAIT_SECONDS,
+    LATENESS_SECONDS,
+    RATE_LIMITED,
+    REQUEST_SECONDS,
+)
 from engine.retry import decide
 from engine.verdict import Outcome, Stops, Verdict, Waits, judge
 from models.enums import LogStatus, RunTrigger, TaskStatus
@@ -156,6 +161,15 @@ def _ms(seconds: float | None) -> float | None:
 def _unsent(
     claim: Claim, status: LogStatus, message: str, *, counts_as_failure: bool = False
 ) -> Finished:
+    log.info(
+        "attempt_not_sent",
+        task_id=str(claim.task_id),
+        run_id=str(claim.run_id),
+        webhook_id=claim.webhook_id,
+        status=status,
+        retry_count=claim.retry_count,
+        reason=message,
+    )
     return Finished(
         claim=claim,
         status=status,
@@ -170,6 +184,7 @@ def _observe(
     end: Finished, verdict: Verdict, duration_seconds: float, lateness: float | None
 ) -> None:
     REQUEST_SECONDS.observe(duration_seconds)
+    BUCKET_WAIT_SECONDS.observe(end.claim.rested_seconds)
     if lateness is not None and end.claim.trigger is RunTrigger.SCHEDULE:
         LATENESS_SECONDS.observe(max(lateness, 0.0))
     if verdict.outcome is Outcome.LIMITED:

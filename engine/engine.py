@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 from uuid import UUID
 
 import structlog
 
+from engine.cache import Cache
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.client import DiscordClient
@@ -18,6 +18,7 @@ from engine.clock import DatabaseClock, sleepless
 from engine.delivery import Delivery
 from engine.feed import FEED_CHANNEL
 from engine.feed_reader import FeedReader
+from engine.health import PartHealth
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
 from engine.live_feed import LiveFeed
@@ -60,14 +61,6 @@ class EngineStatus:
     started_at: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartHealth:
-    """How one part is; `degraded` costs speed only, `off` means not a role of this process."""
-
-    state: Literal["ok", "degraded", "down", "off"]
-    detail: str
-
-
 class Engine:
     """Scheduler and worker of this process, around one heartbeat."""
 
@@ -77,11 +70,13 @@ class Engine:
         cipher: WebhookCipher,
         options: EngineOptions,
         *,
+        cache: Cache | None = None,
         revive: Callable[[], Awaitable[None]] | None = None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         elapsed: Callable[[], float] = sleepless,
     ) -> None:
+        self.cache = cache or Cache()
         self._database = database
         self._options = options
         self._wall_clock = wall_clock
@@ -100,6 +95,7 @@ class Engine:
             roles=",".join(sorted(options.roles)),
             listeners=dict(self._listeners()),
             on_connect=self._connected,
+            on_lost=lambda: self.cache.listens(False),
             on_step=self._stepped,
             revive=revive,
             monotonic=monotonic,
@@ -139,10 +135,12 @@ class Engine:
             DatabaseUnavailable: the server can't be reached.
         """
         await self._client.open()
+        await self.cache.open()
         try:
             await self._instance.connect()
         except DatabaseUnavailable:
             await self._client.close()
+            await self.cache.close()
             raise
         self._spawn("heartbeat", self._instance.run)
         if self.schedules:
@@ -165,16 +163,19 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
+        await self.cache.close()
         await self._instance.leave()
         await self._client.close()
 
     async def applied(self, task_id: UUID) -> None:
-        """Return once this process' engine knows of the task's change."""
+        """Return once this process' engine knows of the task's change, and the cache forgot."""
+        await self.cache.drop_everywhere()
         if "scheduler" in self._tasks and self._instance.is_connected:
             await self._scheduler.apply(task_id)
 
     async def reloaded(self) -> None:
         """Return once this process' engine has compared all its jobs with the database."""
+        await self.cache.drop_everywhere()
         if "scheduler" in self._tasks and self._instance.is_connected:
             await self._scheduler.reconcile()
 
@@ -212,6 +213,7 @@ class Engine:
             else PartHealth(state="down", detail="no heartbeat; reconnecting"),
             "scheduler": self._scheduler_health(connected),
             "worker": self._worker_health(connected),
+            "redis": await self.cache.health(),
             "clock": self._clock_health(),
         }
 
@@ -231,6 +233,8 @@ class Engine:
         return PartHealth(state="ok", detail=f"{self._worker.in_flight} attempts in flight")
 
     def _clock_health(self) -> PartHealth:
+        if self._instance.started_at is None:
+            return PartHealth(state="down", detail="the database's was not read yet")
         difference = self._wall_clock() - self._clock.time()
         if abs(difference) > CLOCK_WARNING_SECONDS:
             ahead = "ahead of" if difference > 0 else "behind"
@@ -239,14 +243,19 @@ class Engine:
         return PartHealth(state="ok", detail="agrees with the database's")
 
     def _listeners(self) -> Iterator[tuple[str, Callable[[str], None]]]:
-        if self.schedules:
-            yield TASKS_CHANNEL, self._scheduler.hear
+        yield TASKS_CHANNEL, self._task_changed
         if self.works:
             yield WORK_CHANNEL, lambda _: self.queued()
         if self.serves:
             yield FEED_CHANNEL, lambda _: self.live_feed.wake()
 
+    def _task_changed(self, notice: str) -> None:
+        self.cache.drop()
+        if self.schedules:
+            self._scheduler.hear(notice)
+
     def _connected(self) -> None:
+        self.cache.listens(True)
         self._scheduler.reconcile_soon()
         self._worker.wake()
         self.live_feed.wake()

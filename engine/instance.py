@@ -45,6 +45,8 @@ log = structlog.get_logger(__name__)
 class Instance:
     """One running copy. `on_connect` runs after each (re)connect, `on_step` when the clock stepped.
 
+    From `on_lost` to the next `on_connect` notices are missed.
+
     The heartbeat has a connection of its own, so that neither a full pool nor a slow statement
     lets a living copy look dead; the same connection hears the notices. `monotonic` is what the
     database's clock is carried on by; by `elapsed`, a heartbeat grows old. `seen_at` is the last
@@ -59,6 +61,7 @@ class Instance:
         roles: str,
         listeners: Mapping[str, Callable[[str], None]],
         on_connect: Callable[[], None],
+        on_lost: Callable[[], None],
         on_step: Callable[[float], None],
         revive: Callable[[], Awaitable[None]] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -72,6 +75,7 @@ class Instance:
         self._roles = roles
         self._listeners = listeners
         self._on_connect = on_connect
+        self._on_lost = on_lost
         self._on_step = on_step
         self._revive = revive
         self._monotonic = monotonic
@@ -164,6 +168,7 @@ class Instance:
         if self._connection is not None:
             self._connection.terminate()
         self._connection = None
+        self._on_lost()
         tries = 0
         while True:
             await asyncio.sleep(RECONNECT_SECONDS[min(tries, len(RECONNECT_SECONDS) - 1)])

@@ -1,14 +1,18 @@
 """The figures of the dashboard."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
+from engine.cache import Cache
 from engine.cron import parse_schedule
 from engine.errors import InvalidSchedule
 from models.database import Database
 
+# How old the runs' figures may be; those of the tasks also end with any change of a task.
+KEPT_SECONDS = 60.0
 # Schedules are computed in so many at a time, so that the loop stays free in between.
 BATCH = 50
 
@@ -69,30 +73,87 @@ class Dashboard:
     next_run_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tasks:
+    """The dashboard's part that changes with tasks, and with time when the next one has run."""
+
+    now: datetime
+    total: int
+    active: int
+    inactive: int
+    failed: int
+    next_run_at: datetime | None
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "_Tasks":
+        at, now = stored["next_run_at"], datetime.fromisoformat(stored["now"])
+        return cls(**{**stored, "now": now, "next_run_at": at and datetime.fromisoformat(at)})
+
+    @property
+    def seconds(self) -> float:
+        """For how long it is right, unless a task changes."""
+        if self.next_run_at is None:
+            return KEPT_SECONDS
+        return min((self.next_run_at - self.now).total_seconds(), KEPT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runs:
+    """The dashboard's part that changes all the time, and is shown a minute old."""
+
+    last_24h: RunStats
+    queued: int
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "_Runs":
+        return cls(last_24h=RunStats(**stored["last_24h"]), queued=stored["queued"])
+
+
 class Statistics:
     """Counts tasks and runs."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cache: Cache | None = None) -> None:
         self._database = database
+        self._cache = cache or Cache()
 
     async def dashboard(self) -> Dashboard:
-        """Return the figures as they are now.
+        """Return the figures: of tasks as they are now, of runs and the queue at most a minute old.
 
         Raises:
             DatabaseUnavailable: the server can't be reached.
         """
+        tasks = await self._cache.read(
+            "dashboard:tasks", self._tasks, restore=_Tasks.of, seconds=lambda kept: kept.seconds
+        )
+        runs = await self._cache.read(
+            "dashboard:runs",
+            self._runs,
+            restore=_Runs.of,
+            seconds=lambda _: KEPT_SECONDS,
+            until_change=False,
+        )
+        return Dashboard(
+            total=tasks.total,
+            active=tasks.active,
+            inactive=tasks.inactive,
+            failed=tasks.failed,
+            last_24h=runs.last_24h,
+            queued=runs.queued,
+            next_run_at=tasks.next_run_at,
+        )
+
+    async def _tasks(self) -> _Tasks:
         async with self._database.connection() as connection:
-            tasks = dict(await connection.fetchrow(_TASKS) or {})
+            counts = dict(await connection.fetchrow(_TASKS) or {})
+            schedules = await connection.fetch(_SCHEDULES)
+        pairs = [(row["schedule"], row["timezone"]) for row in schedules]
+        return _Tasks(**counts, next_run_at=await _earliest(pairs, counts["now"]))
+
+    async def _runs(self) -> _Runs:
+        async with self._database.connection() as connection:
             runs = dict(await connection.fetchrow(_RUNS) or {})
             queued = await connection.fetchval(_QUEUED)
-            schedules = await connection.fetch(_SCHEDULES)
-        now = tasks.pop("now")
-        return Dashboard(
-            **tasks,
-            last_24h=_run_stats(**runs),
-            queued=queued,
-            next_run_at=await _earliest([(row[0], row[1]) for row in schedules], now),
-        )
+        return _Runs(last_24h=_run_stats(**runs), queued=queued)
 
 
 def _run_stats(

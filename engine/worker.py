@@ -18,10 +18,11 @@ from engine.expiry import expire_waiting
 from engine.instance import FENCE_SECONDS, LEASE_SECONDS, Instance
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.limits import Budget
-from engine.metrics import IN_FLIGHT
+from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.recorder import Recorder
 from engine.takeover import take_over
 from models.database import Connection, Database
+from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
 
 POLL_SECONDS = 2.0
@@ -108,9 +109,11 @@ class Worker:
                 if taken.resent or taken.unknown:
                     log.warning("taken_over", resent=taken.resent, unknown=taken.unknown)
                     self._wake.set()
+                DELIVERIES.labels(LogStatus.UNKNOWN).inc(taken.unknown)
                 # A claim whose connection broke may be committed after all of this.
                 await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
-                await self._database.transact(partial(expire_waiting, instance_id=me.id))
+                expired = await self._database.transact(partial(expire_waiting, instance_id=me.id))
+                DELIVERIES.labels(LogStatus.FAILED).inc(expired)
 
     async def drain(self, timeout_seconds: float) -> None:
         """Claim no more; finish what is open, and cut off what is still open after the timeout.

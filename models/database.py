@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -48,6 +49,11 @@ LOST_CONNECTION = (
 # Deadlock and serialization failure: the same work may be tried again.
 TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 DEADLOCK_TRIES = 5
+
+_IDENTITY = """
+select c.system_identifier || '-' || d.oid
+from pg_control_system() c, pg_database d where d.datname = current_database()
+"""
 
 
 def credentials(url: str) -> dict[str, Any]:
@@ -120,6 +126,15 @@ def is_unavailable(error: BaseException | None) -> bool:
     return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolUse:
+    """Open connections that are idle and in use, and how many there may be in all."""
+
+    idle: int
+    in_use: int
+    limit: int
+
+
 class Database:
     """The database as the engine uses it: raw connections of the ORM's own pool."""
 
@@ -188,6 +203,24 @@ class Database:
                 await asyncio.sleep(0)
         async with self.transaction() as connection:
             return await work(connection)
+
+    def pool_use(self) -> "PoolUse":
+        """Return how the pool of this process is used; before the first query it has nothing."""
+        pool = self._client._pool  # noqa: SLF001 - the ORM shows no figures of it
+        if pool is None:
+            return PoolUse(idle=0, in_use=0, limit=self._client.pool_maxsize)
+        idle = pool.get_idle_size()
+        return PoolUse(idle=idle, in_use=pool.get_size() - idle, limit=pool.get_max_size())
+
+    async def identity(self) -> str:
+        """Return what tells this database from all others, those of other servers too.
+
+        Raises:
+            DatabaseUnavailable: as for `connection`.
+        """
+        async with self.connection() as connection:
+            found: str = await connection.fetchval(_IDENTITY)
+        return found
 
     async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
         """Return a connection outside the pool, for LISTEN; the caller closes it.

@@ -40,8 +40,13 @@ class DashboardStats:
     active: int = field(description="How many of them are ACTIVE.")
     inactive: int = field(description="How many of them are INACTIVE.")
     failed: int = field(description="How many of them are FAILED.")
-    last_24h: RunStats = field(description="The runs of the last 24 hours.")
-    queued: int = field(description="How many attempts wait or are in flight.")
+    last_24h: RunStats = field(
+        description="The runs of the last 24 hours, as they were a minute ago at most."
+    )
+    queued: int = field(
+        description="How many attempts wait or are in flight, as it was a minute ago at most; "
+        "engineStatus has it as it is."
+    )
     next_run_at: datetime | None = field(
         description="When the next task runs; null while none is ACTIVE."
     )

@@ -27,6 +27,7 @@ from schema.inputs import LogFilter
 from schema.records import LogFilter as WantedLogs
 from schema.records import Records, TaskFilter
 from schema.schedules import next_runs
+from schema.task_lists import TaskLists
 from schema.types import Task, TaskLog, TaskLogPage, TaskPage
 
 argument = strawberry.argument
@@ -63,11 +64,12 @@ class Query:
         if search and "\0" in search:
             raise bad_arguments([FieldError(("search",), "has control characters")])
         wanted = TaskFilter(status=status or None, search=search or None)
-        records = Records(info.context.services.database)
+        services = info.context.services
+        lists = TaskLists(services.database, services.engine.cache)
         return TaskPage(
-            data=[Task.of(row) for row in await records.tasks(wanted, span)],
+            data=[Task.of(row) for row in await lists.page(wanted, span)],
             span=span,
-            count=lambda: records.count_tasks(wanted),
+            count=lambda: lists.count(wanted),
         )
 
     @resolver

@@ -16,6 +16,7 @@ from schema.errors import presented
 from schema.extensions import Documents, ReadDocument, RequireKey
 from schema.feed import Subscription
 from schema.mutations import Mutation
+from schema.operations import CountOperation, OperationNames
 from schema.queries import Query
 from schema.scalars import SCALARS
 
@@ -52,12 +53,13 @@ class SilentExecutor(StrawberryGraphQLCoreExecutionContext):
 def build_schema(*, introspection: bool = True) -> ServiceSchema:
     """Build the schema; without introspection, errors don't suggest names either."""
     rules = (*specified_rules, *(() if introspection else (NoSchemaIntrospectionCustomRule,)))
+    names = OperationNames()
     documents = Documents(rules, hide_suggestions=not introspection)
     schema = ServiceSchema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
-        extensions=[RequireKey, lambda: ReadDocument(documents)],
+        extensions=[RequireKey, lambda: ReadDocument(documents), lambda: CountOperation(names)],
         execution_context_class=None if introspection else SilentExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),
     )

@@ -15,6 +15,7 @@ import pytest
 import uvloop
 from cryptography.fernet import Fernet
 
+from engine.cache import Cache
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.clock import sleepless
@@ -131,6 +132,7 @@ async def start_engine(
             origins: tuple[str, ...] | None = None,
             wall_clock: Callable[[], float] = time.time,
             elapsed: Callable[[], float] = sleepless,
+            cache: Cache | None = None,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
@@ -141,7 +143,9 @@ async def start_engine(
                 log_retention_days=30,
                 shutdown_seconds=5.0,
             )
-            engine = Engine(database, cipher, options, wall_clock=wall_clock, elapsed=elapsed)
+            engine = Engine(
+                database, cipher, options, cache=cache, wall_clock=wall_clock, elapsed=elapsed
+            )
             return await stack.enter_async_context(_running(engine))
 
         yield start

@@ -68,13 +68,14 @@ def make_app(
     Without limits in `env` there are as good as none.
     """
     settings = load_settings({**UNLIMITED, **env}, None)
+    running = engine or idle_engine(database, cipher)
     return create_app(
         settings,
         keys=KeyRing([READER, ADMIN]),
         database=database,
         tasks=make_service(cipher, origin, engine),
-        engine=engine or idle_engine(database, cipher),
-        statistics=Statistics(database),
+        engine=running,
+        statistics=Statistics(database, running.cache),
         limits=limits or ClientLimits.of(settings),
     )
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
 
 from engine.engine import Engine
+from engine.gauges import Gauges
 from engine.service import TaskService
 from engine.statistics import Statistics
 from models.database import Database
@@ -57,7 +58,7 @@ def create_app(
         routes=[
             Route("/health/live", health.live),
             Route("/health", health.ready),
-            Route("/metrics", Metrics(keys, limits).page),
+            Route("/metrics", Metrics(keys, limits, Gauges(database, engine)).page),
             Route("/.well-known/security.txt", _security_txt(settings).page),
             *(_api_routes(settings, keys, services, limits) if Role.API in settings.roles else ()),
         ],

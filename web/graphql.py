@@ -20,6 +20,7 @@ from schema.context import OperationContext, Services
 from schema.errors import ErrorCode, api_error
 from schema.keys import KeyRing, Principal
 from schema.loaders import Loaders
+from schema.operations import OTHER, note_outcome
 from schema.schema import ServiceSchema
 from web.answers import JSON_TYPE, json_answer, refusal
 from web.rate_limits import ClientLimits, refused_key
@@ -141,6 +142,7 @@ class GraphQLView(GraphQL[OperationContext, None]):
                     message = NOT_BY_POST
                 case _:
                     raise
+            note_outcome(OTHER, ErrorCode.BAD_USER_INPUT, name=OTHER)
             refused = api_error(ErrorCode.BAD_USER_INPUT, message)
             return ExecutionResult(data=None, errors=[refused])
 

@@ -8,7 +8,8 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.engine import Engine, PartHealth
+from engine.engine import Engine
+from engine.health import PartHealth
 from web.answers import json_answer
 
 TIMEOUT_SECONDS: Final = 5.0

@@ -4,6 +4,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engine.gauges import Gauges
 from schema.keys import KeyRing
 from web.rate_limits import ClientLimits, refused_key
 from web.requests import authenticate
@@ -12,12 +13,14 @@ from web.requests import authenticate
 class Metrics:
     """The page that Prometheus reads."""
 
-    def __init__(self, keys: KeyRing, limits: ClientLimits) -> None:
+    def __init__(self, keys: KeyRing, limits: ClientLimits, gauges: Gauges) -> None:
         self._keys = keys
         self._limits = limits
+        self._gauges = gauges
 
     async def page(self, request: Request) -> Response:
         """Answer with the values of all instruments."""
         if authenticate(self._keys, request) is None:
             return await refused_key(self._limits, request)
+        await self._gauges.refresh()
         return Response(generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.metrics import HTTP_SECONDS
 from schema.errors import UNEXPECTED
 from web.answers import refusal
 from web.requests import client_address, request_id
@@ -97,6 +98,7 @@ def give_request_id(scope: Scope) -> str:
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:
+    HTTP_SECONDS.labels(status).observe(seconds)
     log.info(
         "request",
         method=scope["method"],

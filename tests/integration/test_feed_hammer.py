@@ -86,6 +86,7 @@ def claim_of(log_id: UUID, task_id: UUID, webhook_key: bytes) -> Claim:
         is_expired=False,
         started_at=BEGAN,
         claimed_at=0.0,
+        rested_seconds=0.0,
         dead_reason=None,
         task_status=TaskStatus.ACTIVE,
         is_deleted=False,

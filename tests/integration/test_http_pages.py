@@ -75,7 +75,13 @@ async def test_healthy_service_is_200_and_shows_each_part(
 
     assert (answer.status, answer.json["status"]) == (200, "ok")
     states = {name: part["state"] for name, part in answer.json["parts"].items()}
-    assert states == {"database": "ok", "scheduler": "ok", "worker": "off", "clock": "ok"}
+    assert states == {
+        "database": "ok",
+        "scheduler": "ok",
+        "worker": "off",
+        "redis": "off",
+        "clock": "ok",
+    }
     assert answer.headers["Cache-Control"] == "no-store"
 
 

@@ -52,6 +52,7 @@ class Copy:
             roles="scheduler,worker",
             listeners={channel: self._hear(channel) for channel in (TASKS_CHANNEL, WORK_CHANNEL)},
             on_connect=self._connected,
+            on_lost=lambda: None,
             on_step=self.steps.append,
             revive=revive,
             monotonic=self._monotonic,

@@ -13,6 +13,7 @@ from engine import (
     claims,
     feed_reader,
     finish,
+    gauges,
     lanes,
     retention,
     statistics,
@@ -236,6 +237,12 @@ async def test_looking_for_dead_copies(seeded: "asyncpg.Connection[asyncpg.Recor
     whole = await scanned_whole(seeded, takeover._DEAD_LANES, A_MINUTE, 500, uuid4(), now, A_MINUTE)
 
     assert whole <= {"engine_instances", "webhook_lanes"}
+
+
+async def test_depth_and_age_of_the_queue(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    whole = await scanned_whole(seeded, gauges._QUEUE, gauges.MAX_COUNTED, gauges.HEADS)
+
+    assert whole <= {"webhook_lanes"}
 
 
 async def test_removing_deleted_tasks(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
