@@ -5,13 +5,13 @@ from typing import Any
 import strawberry
 from graphql import Executor, GraphQLError, NoSchemaIntrospectionCustomRule, specified_rules
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext
 
 from schema.context import OperationContext
 from schema.core import core_schema
 from schema.enums import describe_enums
 from schema.errors import presented
+from schema.execution import LeafExecutor, prepare_leaves
 from schema.extensions import Documents, ReadDocument, RequireKey
 from schema.mutations import Mutation
 from schema.queries import Query
@@ -33,7 +33,7 @@ class ServiceSchema(strawberry.Schema):
         errors[:] = presented(errors, request_id)
 
 
-class SilentExecutor(StrawberryGraphQLCoreExecutionContext):
+class SilentExecutor(LeafExecutor):
     """Executes without telling names of the schema that a wrong one is near to."""
 
     @classmethod
@@ -50,8 +50,9 @@ def build_schema(*, introspection: bool = True) -> ServiceSchema:
         query=Query,
         mutation=Mutation,
         extensions=[RequireKey, lambda: ReadDocument(documents)],
-        execution_context_class=None if introspection else SilentExecutor,
+        execution_context_class=LeafExecutor if introspection else SilentExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     describe_enums(core_schema(schema))
+    prepare_leaves(core_schema(schema))
     return schema
