@@ -35,9 +35,9 @@ fmt: ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: ## measure throughput and CPU per delivery
+bench: ## measure throughput and CPU; args=NAME one scenario: burst, start or graphql-list
 	@$(DEV)
-	@$(PY) -m bench
+	@$(PY) -m bench $(args)
 
 chaos: ## kill, stop and cut off three copies for 150 s, then check that nothing was lost
 	@$(DEV)

@@ -1,7 +1,7 @@
 """The same schema on Strawberry's default settings: `python -m bench.stock DATABASE_URL`.
 
-The types, the resolvers and the database's statements are the service's own. Everything around them
-is Strawberry's: no cache of documents, no guard, no limits, no masking, its own view and JSON.
+The types, the resolvers and their statements are the service's own. Everything around them is
+Strawberry's: no memory of documents, no guard, no limits, no masking, its own view and JSON.
 """
 
 import sys
@@ -20,12 +20,9 @@ from strawberry.schema.config import StrawberryConfig
 
 from bench.burst import bench_options
 from engine.audit import Actor
-from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
 from engine.engine import Engine
-from engine.service import TaskService
 from engine.statistics import Statistics
-from engine.validation import TaskRules
 from models.database import Database
 from schema.context import OperationContext, Services
 from schema.keys import Principal
@@ -34,6 +31,7 @@ from schema.mutations import Mutation
 from schema.queries import Query
 from schema.scalars import SCALARS
 from setting_types import KeyRole
+from tests.conftest import make_service
 
 ORIGIN = "https://discord.com"
 ANYBODY = Principal(name="anybody", role=KeyRole.ADMIN)
@@ -50,43 +48,53 @@ class StockView(GraphQL[OperationContext, None]):
         self, request: Request | WebSocket, response: Response | WebSocket
     ) -> OperationContext:
         """Return what the resolvers work with."""
-        return OperationContext(
-            principal=ANYBODY,
-            actor=Actor(name=ANYBODY.name),
-            services=self._services,
-            loaders=Loaders(self._services.database),
-        )
+        return make_context(self._services)
+
+
+def stock_schema() -> strawberry.Schema:
+    """Return the schema; only the scalars are ours, so that the answers are the same."""
+    return strawberry.Schema(
+        query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS)
+    )
+
+
+def stock_app(database: Database) -> Starlette:
+    """Return the application with nothing around the view."""
+    return Starlette(routes=[Route("/graphql", StockView(stock_schema(), make_services(database)))])
+
+
+def make_services(database: Database) -> Services:
+    """Return the services behind the resolvers, with an engine that is not started."""
+    cipher = WebhookCipher([Fernet.generate_key().decode()])
+    engine = Engine(database, cipher, bench_options(ORIGIN))
+    return Services(
+        database=database,
+        tasks=make_service(cipher, ORIGIN, engine),
+        engine=engine,
+        statistics=Statistics(database),
+    )
+
+
+def make_context(services: Services) -> OperationContext:
+    """Return the context of one operation."""
+    return OperationContext(
+        principal=ANYBODY,
+        actor=Actor(name=ANYBODY.name),
+        services=services,
+        loaders=Loaders(services.database),
+    )
 
 
 async def serve(database_url: str) -> None:
-    """Serve the API on a free port, print it, and end by a signal."""
+    """Serve the API on a free port, print its address, and end by a signal."""
     database = await Database.connect(database_url)
-    schema = strawberry.Schema(
-        query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS)
+    config = uvicorn.Config(
+        stock_app(database), port=0, lifespan="off", log_config=None, access_log=False
     )
-    app = Starlette(routes=[Route("/graphql", StockView(schema, _services(database)))])
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
     listener = config.bind_socket()
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
-    await server.serve(sockets=[listener])
+    await uvicorn.Server(config).serve(sockets=[listener])
     await database.close()
-
-
-def _services(database: Database) -> Services:
-    cipher = WebhookCipher([Fernet.generate_key().decode()])
-    engine = Engine(database, cipher, bench_options(ORIGIN))
-    service = TaskService(
-        cipher,
-        TaskRules(origins=(ORIGIN,), min_interval_seconds=1),
-        accounting=Accounting(fire_all_limit=100, run_deadline_seconds=3600),
-        applied=engine.applied,
-        reloaded=engine.reloaded,
-        queued=engine.queued,
-    )
-    return Services(
-        database=database, tasks=service, engine=engine, statistics=Statistics(database)
-    )
 
 
 if __name__ == "__main__":
