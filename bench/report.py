@@ -31,8 +31,8 @@ One address may send 50 requests per second to the real Discord; these figures s
 left below that, and what the service costs.
 
 `make bench` measures and writes this page; `make bench args=NAME` measures one scenario (`burst`,
-`start`, `graphql-list`). The machine: {os.cpu_count()} cores, Python {platform.python_version()}, with
-PostgreSQL, clients and receiving servers on the same cores.
+`start`, `graphql-list`). The machine: {os.cpu_count()} cores, Python {platform.python_version()},
+with PostgreSQL, clients and receiving servers on the same cores.
 """
 
 

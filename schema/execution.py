@@ -4,14 +4,13 @@ An object's fields that are attributes and nothing else (no resolver, arguments,
 extensions, and of a leaf type) need none of what a resolver needs. In a list they are most of it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from graphql import (
-    Executor,
     GraphQLField,
     GraphQLObjectType,
     GraphQLSchema,
@@ -42,11 +41,8 @@ class Plan(NamedTuple):
     """Which fields of a selection are leaves; the selection is kept, as its id is the key."""
 
     selection: GroupedFieldSet
-    leaves: tuple[tuple[str, Leaf], ...]
+    leaves: dict[str, Leaf]
     others: GroupedFieldSet
-
-
-Leaves: TypeAlias = Mapping[tuple[str, str], Leaf]
 
 
 def prepare_leaves(schema: GraphQLSchema) -> None:
@@ -76,6 +72,8 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as the base has it
         super().__init__(*args, **options)
         self._plans: dict[int, Plan] = {}
+        has_middleware = bool(self.middleware_manager and self.middleware_manager.middlewares)
+        self._known = {} if has_middleware else self.schema.extensions.get(_LEAVES, {})
 
     def execute_fields(
         self,
@@ -88,39 +86,35 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         """Return the object's answer, with its fields in the order of the selection."""
         plan = self._plan(parent_type, grouped_field_set)
         results: dict[str, Any] = dict.fromkeys(grouped_field_set)
-        if not plan.leaves or not _read(plan.leaves, source_value, results):
-            return super().execute_fields(
-                parent_type, source_value, path, grouped_field_set, position_context
-            )
-        if not plan.others:
+        others = plan.others if _read(plan.leaves, source_value, results) else grouped_field_set
+        if not others:
             return results
-        others = super().execute_fields(
-            parent_type, source_value, path, plan.others, position_context
-        )
-        if isinstance(others, dict):
-            results.update(others)
-            return results
-        return _joined(results, others)
+        rest = super().execute_fields(parent_type, source_value, path, others, position_context)
+        if others is grouped_field_set:
+            return rest
+        if isinstance(rest, dict):
+            return results | rest
+        return _joined(results, rest)
 
     def _plan(self, parent_type: GraphQLObjectType, selection: GroupedFieldSet) -> Plan:
         """Return the plan of a selection; all objects of a list share one."""
         plan = self._plans.get(id(selection))
         if plan is None:
-            known = {} if _wraps_resolvers(self) else self.schema.extensions.get(_LEAVES, {})
-            keys = {
-                name: (parent_type.name, field[0].node.name.value)
-                for name, field in selection.items()
-            }
-            leaves = tuple((name, known[key]) for name, key in keys.items() if key in known)
-            others = {name: selection[name] for name, key in keys.items() if key not in known}
-            plan = self._plans[id(selection)] = Plan(selection, leaves, others)
+            leaves, others = {}, {}
+            for name, field in selection.items():
+                if leaf := self._known.get((parent_type.name, field[0].node.name.value)):
+                    leaves[name] = leaf
+                else:
+                    others[name] = field
+            plan = Plan(selection, leaves, others if leaves else selection)
+            self._plans[id(selection)] = plan
         return plan
 
 
-def _read(leaves: tuple[tuple[str, Leaf], ...], source: object, results: dict[str, Any]) -> bool:
+def _read(leaves: dict[str, Leaf], source: object, results: dict[str, Any]) -> bool:
     """Put the leaves' values into the results; return False if one is not an ordinary value."""
     try:
-        for name, (attribute, to_json, is_nullable) in leaves:
+        for name, (attribute, to_json, is_nullable) in leaves.items():
             value = getattr(source, attribute)
             if value is None and is_nullable:
                 continue
@@ -134,11 +128,5 @@ def _read(leaves: tuple[tuple[str, Leaf], ...], source: object, results: dict[st
     return True
 
 
-async def _joined(results: dict[str, Any], others: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    results.update(await others)
-    return results
-
-
-def _wraps_resolvers(executor: Executor[Any]) -> bool:
-    manager = executor.middleware_manager
-    return manager is not None and bool(manager.middlewares)
+async def _joined(results: dict[str, Any], rest: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+    return results | await rest

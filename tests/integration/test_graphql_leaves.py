@@ -31,7 +31,7 @@ async def test_every_attribute_of_a_stored_object_is_read_directly(
     (log_row,) = await records.logs(LogFilter(), span)
     source = Task.of(task_row) if type_name == "Task" else TaskLog.of(log_row)
     known = core_schema(build_schema()).extensions[_LEAVES]
-    leaves = tuple((name, leaf) for (type_, name), leaf in known.items() if type_ == type_name)
+    leaves = {name: leaf for (type_, name), leaf in known.items() if type_ == type_name}
 
     assert len(leaves) == count
     assert _read(leaves, source, {})
