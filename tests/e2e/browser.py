@@ -107,6 +107,13 @@ class Page:
             what=f"problem with {text!r}",
         )
 
+    async def wait_for_request(self, beginning: str) -> None:
+        """Wait until the page has asked for something that begins like this."""
+        await wait_until(
+            lambda: any(url.startswith(beginning) for url in self.requests),
+            what=f"request of {beginning}",
+        )
+
     async def click(self, selector: str, text: str = "") -> None:
         """Click in the middle of the first element of the selector that shows the text.
 

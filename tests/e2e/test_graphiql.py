@@ -19,6 +19,7 @@ from tests.serving import serving
 from web.graphiql import GraphiQL as ServedPage
 
 TEMPLATE = '{\n  "X-API-Key": "your-api-key"\n}'
+CREATE = "mutation ($input: CreateTaskInput!) { createTask(input: $input) { id } }"
 PLACEHOLDER = "https://discord.com/api/webhooks/<id>/<token>"
 
 
@@ -41,6 +42,15 @@ async def service(
 async def page() -> AsyncIterator[Page]:
     async with browsing() as page:
         yield page
+
+
+def ticking(fake: FakeDiscord) -> dict[str, object]:
+    return {
+        "name": "every second",
+        "schedule": "* * * * * *",
+        "webhookUrl": fake.url(),
+        "payload": {"content": "hello"},
+    }
 
 
 def hosts(page: Page) -> set[str]:
@@ -70,6 +80,27 @@ async def test_key_query_mutation_and_docs_work_from_this_host_alone(
         assert created["data"]["createTask"]["webhookUrl"].endswith("/****")
         assert [task["name"] for task in listed["data"]["tasks"]["data"]] == ["Good morning"]
         assert "Tasks, the newest first." in await graphiql.docs()
+        assert page.problems == []
+        assert hosts(page) == {urlsplit(url).netloc}
+
+
+@pytest.mark.parametrize("has_prefix", [False, True], ids=["at the root", "below a prefix"])
+async def test_subscription_shows_an_attempt_when_it_ends(
+    service: Service, page: Page, fake_discord: FakeDiscord, has_prefix: bool
+) -> None:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(proxy(service.url)) if has_prefix else service.url
+        graphiql = GraphiQL(page)
+        await graphiql.open(f"{url}/graphql")
+        await graphiql.use_key(API_KEY)
+        await graphiql.wait_for_state("key accepted")
+
+        await graphiql.start("Watch")
+        await page.wait_for_request("ws://")
+        await service.data(CREATE, {"input": ticking(fake_discord)})
+        shown = await graphiql.answer()
+
+        assert shown["data"]["taskLogs"]["status"] == "SUCCESS"
         assert page.problems == []
         assert hosts(page) == {urlsplit(url).netloc}
 

@@ -33,6 +33,27 @@ query Tasks {
   }
 }
 
+# Every attempt that finished, each once: pass the last
+# cursor as "after" to get those since.
+query Feed {
+  logFeed(first: 20) {
+    entries { taskId scheduledFor status message }
+    cursor
+    hasMore
+  }
+}
+
+# The same as they finish, until you stop it.
+subscription Watch {
+  taskLogs { taskId scheduledFor status message }
+}
+
+query Audit {
+  auditLogs(limit: 10) {
+    data { at actor action taskId changes }
+  }
+}
+
 query Preview {
   schedulePreview(schedule: "0 9 * * 1-5", timezone: "Europe/Berlin") {
     description
