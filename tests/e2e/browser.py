@@ -186,33 +186,39 @@ async def browsing() -> AsyncIterator[Page]:
     """Start Chromium with a profile of its own, yield a page, and end it."""
     chromium = shutil.which("chromium")
     assert chromium, "There is no chromium; `make e2e` installs it."
-    with tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True) as name:
-        profile = Path(name)
-        with (profile / "printed").open("wb") as printed:
-            process = await asyncio.create_subprocess_exec(
-                chromium,
-                *FLAGS,
-                f"--user-data-dir={profile}",
-                env={"HOME": name, "PATH": "/usr/bin:/bin"},
-                stdout=printed,
-                stderr=printed,
-            )
-        try:
-            address = await _address(process, profile)
-            async with (
-                aiohttp.ClientSession() as http,
-                http.ws_connect(address, max_msg_size=MAX_MESSAGE_BYTES) as socket,
-            ):
-                page = Page(socket)
-                listening = asyncio.create_task(page.listen())
-                await page.attach()
-                yield page
-                await page.close()
-                await listening
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+    profile = Path(tempfile.mkdtemp(prefix="browser-"))
+    with (profile / "printed").open("wb") as printed:
+        process = await asyncio.create_subprocess_exec(
+            chromium,
+            *FLAGS,
+            f"--user-data-dir={profile}",
+            env={"HOME": str(profile), "PATH": "/usr/bin:/bin"},
+            stdout=printed,
+            stderr=printed,
+        )
+    try:
+        address = await _address(process, profile)
+        async with (
+            aiohttp.ClientSession() as http,
+            http.ws_connect(address, max_msg_size=MAX_MESSAGE_BYTES) as socket,
+        ):
+            page = Page(socket)
+            listening = asyncio.create_task(page.listen())
+            await page.attach()
+            yield page
+            await page.close()
+            await listening
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        await wait_until(lambda: _is_removed(profile), what="end of the browser's processes")
+
+
+def _is_removed(profile: Path) -> bool:
+    """Remove the profile; the browser's children may still write into it for a moment."""
+    shutil.rmtree(profile, ignore_errors=True)
+    return not profile.exists()
 
 
 async def _address(process: asyncio.subprocess.Process, profile: Path) -> str:
