@@ -4,11 +4,11 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 DEV := sh scripts/install.sh requirements-dev.txt
 
-.PHONY: help run test check fmt bench chaos migrate migration sdl lock graphiql clean
+.PHONY: help run test e2e check fmt bench chaos migrate migration sdl lock graphiql screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' Makefile
 
 run: ## install what is missing and start the service
 	@exec sh scripts/run.sh
@@ -16,6 +16,10 @@ run: ## install what is missing and start the service
 test: ## run all tests, with coverage
 	@$(DEV)
 	@$(PY) -m pytest -n 2 --cov --cov-report=term
+
+e2e: ## run the tests with Node's clients, a browser and Redis, installing what is missing
+	@$(DEV)
+	@sh scripts/e2e.sh $(args)
 
 check: ## lint, types, direction of imports, SDL and repository rules
 	@$(DEV)
@@ -31,9 +35,9 @@ fmt: ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: ## measure throughput and CPU per delivery
+bench: ## measure throughput and CPU; args=NAME one scenario: burst, start or graphql-list
 	@$(DEV)
-	@$(PY) -m bench
+	@$(PY) -m bench $(args)
 
 chaos: ## kill, stop and cut off three copies for 150 s, then check that nothing was lost
 	@$(DEV)
@@ -59,7 +63,11 @@ lock: ## resolve the dependencies anew; args=--upgrade takes newer versions
 graphiql: ## fetch GraphiQL's files by npm
 	@sh web/graphiql/build.sh
 
+screenshots: ## take the pictures in docs anew
+	@$(DEV)
+	@$(PY) -m tests.e2e.screenshots
+
 clean: ## remove .venv, caches and built files; data stays
 	@rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis htmlcov web/graphiql/node_modules web/static/graphiql
+		.hypothesis htmlcov tests/e2e/clients/node_modules web/static/graphiql
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,9 +12,9 @@ from engine.audit import Actor
 from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.service import TaskService
-from engine.validation import TaskRules
 from models.database import Database
 from models.task import Task
+from tests.conftest import make_service
 
 ORIGIN = "https://discord.com"
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Lord_Howe")
@@ -41,16 +41,8 @@ async def run_load(database: Database, tasks: int) -> Load:
         await insert_tasks(
             database, cipher, ORIGIN, tasks // SCHEDULES, schedule=schedule, zone=zone
         )
-    options = bench_options(ORIGIN)
-    engine = Engine(database, cipher, options)
-    service = TaskService(
-        cipher,
-        TaskRules(origins=(ORIGIN,), min_interval_seconds=1),
-        run_deadline_seconds=options.run_deadline_seconds,
-        applied=engine.applied,
-        reloaded=engine.reloaded,
-        queued=engine.queued,
-    )
+    engine = Engine(database, cipher, bench_options(ORIGIN))
+    service = make_service(cipher, ORIGIN, engine)
     task = await Task.first()
     assert task is not None
     started = time.monotonic()

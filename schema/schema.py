@@ -5,7 +5,6 @@ from typing import Any
 import strawberry
 from graphql import Executor, GraphQLError, NoSchemaIntrospectionCustomRule, specified_rules
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
@@ -13,6 +12,7 @@ from schema.context import OperationContext
 from schema.core import core_schema
 from schema.enums import describe_enums
 from schema.errors import presented
+from schema.execution import LeafExecutor, prepare_leaves
 from schema.extensions import Documents, ReadDocument, RequireKey
 from schema.feed import Subscription
 from schema.mutations import Mutation
@@ -41,7 +41,7 @@ class ServiceSchema(strawberry.Schema):
         errors[:] = presented(errors, request_id)
 
 
-class SilentExecutor(StrawberryGraphQLCoreExecutionContext):
+class SilentExecutor(LeafExecutor):
     """Executes without telling names of the schema that a wrong one is near to."""
 
     @classmethod
@@ -60,8 +60,9 @@ def build_schema(*, introspection: bool = True) -> ServiceSchema:
         mutation=Mutation,
         subscription=Subscription,
         extensions=[RequireKey, lambda: ReadDocument(documents), lambda: CountOperation(names)],
-        execution_context_class=None if introspection else SilentExecutor,
+        execution_context_class=LeafExecutor if introspection else SilentExecutor,
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     describe_enums(core_schema(schema))
+    prepare_leaves(core_schema(schema))
     return schema

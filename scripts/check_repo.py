@@ -17,7 +17,7 @@ REGISTRIES = [".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "o
 REGISTRIES += [f"npmjs.{ending}" for ending in ("org", "com")]
 LOCKS_WITH_ADDRESSES = {"package-lock.json", "pdm.lock", "poetry.lock", "uv.lock", "yarn.lock"}
 LOCK_LINE = re.compile(
-    r"[a-z0-9-]+(\[[a-z0-9,-]+\])?==[\w.]+( ; [^/]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"
+    r"[a-z0-9-]+(\[[a-z0-9, -]+\])?==[\w.]+( ; [^/]+)? \\|    --hash=sha256:[0-9a-f]{64}( \\)?"
 )
 WAIVER = re.compile(r"# (noqa|type: ignore|pragma: no)(?P<rest>.*)")
 REASON = re.compile(r" [-#] \w")

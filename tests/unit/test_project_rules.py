@@ -78,6 +78,13 @@ def test_modules_are_named_for_what_they_do() -> None:
     assert [path for path in SOURCES if path.stem in vague] == []
 
 
+def test_every_test_is_run_by_make_test_or_make_e2e(pytestconfig: pytest.Config) -> None:
+    collected = [*pytestconfig.getini("testpaths"), "tests/e2e"]
+    tests = [path for path in Path("tests").rglob("test_*.py") if "node_modules" not in path.parts]
+
+    assert [path for path in tests if not any(path.is_relative_to(one) for one in collected)] == []
+
+
 @pytest.mark.parametrize(
     ("path", "text", "sentence"),
     [

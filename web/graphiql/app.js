@@ -4,9 +4,9 @@
 (() => {
   const STORED = "discord-task-scheduler.api-key";
   const PLACEHOLDER = "your-api-key";
-  const EXAMPLES = `# Set your API key above, then run one of these:
-# Ctrl-Enter, or the button. The book at the left
-# holds the documentation.
+  const EXAMPLES = `# Set your API key above, or in the headers below,
+# then run one of these: Ctrl-Enter, or the button.
+# The book at the left holds the documentation.
 
 query Dashboard {
   dashboardStats {
@@ -30,6 +30,27 @@ query Tasks {
       lastLog { status executionTime message }
     }
     meta { page totalPages total }
+  }
+}
+
+# Every attempt that finished, each once: pass the last
+# cursor as "after" to get those since.
+query Feed {
+  logFeed(first: 20) {
+    entries { taskId scheduledFor status message }
+    cursor
+    hasMore
+  }
+}
+
+# The same as they finish, until you stop it.
+subscription Watch {
+  taskLogs { taskId scheduledFor status message }
+}
+
+query Audit {
+  auditLogs(limit: 10) {
+    data { at actor action taskId changes }
   }
 }
 
@@ -64,20 +85,34 @@ mutation Create {
   const address = new URL(location.pathname, location.origin).href;
   let shown = 0;
 
-  // The first introspection goes out without the header editor's content, so the key is added here.
-  const fetchWithKey = async (url, options = {}) => {
-    const headers = new Headers(options.headers);
+  // The header editor's headers with the key: the editor's own, else the one set above.
+  // GraphiQL sends its first introspection without the editor's, and subscriptions with nothing else.
+  const withKey = (given) => {
+    const headers = new Headers(given);
     const typed = headers.get("X-API-Key");
+    headers.delete("X-API-Key");
     const key = typed && typed !== PLACEHOLDER ? typed : sessionStorage.getItem(STORED);
-    if (!key) {
-      state.textContent = "no key yet";
-      const body = JSON.stringify({ errors: [{ message: "Set your API key above first." }] });
-      return new Response(body, { status: 401, headers: { "Content-Type": "application/json" } });
-    }
-    headers.set("X-API-Key", key);
-    const response = await fetch(url, { ...options, headers });
+    return key ? { ...Object.fromEntries(headers), "X-API-Key": key } : null;
+  };
+
+  const fetchAndTell = async (url, options) => {
+    const response = await fetch(url, options);
     state.textContent = response.status === 401 ? "wrong key" : "key accepted";
+    if (response.ok) sessionStorage.setItem(STORED, new Headers(options.headers).get("X-API-Key"));
     return response;
+  };
+
+  const send = GraphiQL.createFetcher({
+    url: address,
+    subscriptionUrl: address.replace(/^http/, "ws"),
+    fetch: fetchAndTell,
+  });
+
+  const sendWithKey = (operation, options = {}) => {
+    const headers = withKey(options.headers);
+    if (headers) return send(operation, { ...options, headers });
+    state.textContent = "no key yet";
+    return { errors: [{ message: "Set your API key above first." }] };
   };
 
   const show = () => {
@@ -85,7 +120,7 @@ mutation Create {
     root.render(
       React.createElement(GraphiQL, {
         key: shown, // a new one makes GraphiQL start again, and read the schema with the new key
-        fetcher: GraphiQL.createFetcher({ url: address, fetch: fetchWithKey }),
+        fetcher: sendWithKey,
         defaultQuery: EXAMPLES,
         defaultHeaders: JSON.stringify({ "X-API-Key": PLACEHOLDER }, null, 2),
         isHeadersEditorEnabled: true,

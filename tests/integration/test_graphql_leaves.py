@@ -1,0 +1,37 @@
+"""What the database returns is read the short way: its driver's values are ordinary ones."""
+
+import pytest
+
+from engine.service import TaskService
+from models.database import Database
+from schema.core import core_schema
+from schema.execution import _LEAVES, _read
+from schema.records import LogFilter, Records, Span, TaskFilter
+from schema.schema import build_schema
+from schema.types import Task, TaskLog
+from tests.fake_discord import FakeDiscord
+from tests.tasks import ACTOR, make_task
+
+
+@pytest.mark.parametrize(
+    ("type_name", "count"),
+    [("Task", len(Task.__annotations__)), ("TaskLog", len(TaskLog.__annotations__))],
+)
+async def test_every_attribute_of_a_stored_object_is_read_directly(
+    database: Database,
+    service: TaskService,
+    fake_discord: FakeDiscord,
+    type_name: str,
+    count: int,
+) -> None:
+    task = await make_task(service, fake_discord)
+    await service.trigger(ACTOR, task.id)
+    records, span = Records(database), Span(limit=1, offset=0)
+    (task_row,) = await records.tasks(TaskFilter(), span)
+    (log_row,) = await records.logs(LogFilter(), span)
+    source = Task.of(task_row) if type_name == "Task" else TaskLog.of(log_row)
+    known = core_schema(build_schema()).extensions[_LEAVES]
+    leaves = {name: leaf for (type_, name), leaf in known.items() if type_ == type_name}
+
+    assert len(leaves) == count
+    assert _read(leaves, source, {})
