@@ -156,8 +156,8 @@ class Worker:
         if self._is_in_doubt:
             await self._database.transact(partial(self._release_unknown, 0.0))
             self._is_in_doubt = False
-        claimed_at, self._is_in_doubt = self._elapsed(), True
         async with self._database.connection() as connection:
+            claimed_at, self._is_in_doubt = self._elapsed(), True
             claimed = await claim(
                 connection,
                 instance_id=self._instance.id,

@@ -116,6 +116,20 @@ def raw(data: bytes) -> Behaviour:
     return behave
 
 
+def endless_headers() -> Behaviour:
+    """Send a status and headers without an end."""
+
+    async def behave(request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        request.transport.write(b"HTTP/1.1 200 OK\r\n")
+        while not request.transport.is_closing():
+            request.transport.write(b"X-Padding: x\r\n" * 100)
+            await asyncio.sleep(0)
+        return web.Response()
+
+    return behave
+
+
 def cut_body(status: int = 200) -> Behaviour:
     """Promise 500 bytes of body, send a few and close."""
     return raw(
