@@ -6,6 +6,7 @@ from uuid import UUID
 import strawberry
 
 from engine.errors import FieldError
+from engine.text import CONTROL_CHARACTERS, has_control_characters, normalised
 from schema.errors import bad_arguments
 from schema.records import Span
 
@@ -44,6 +45,18 @@ def range_errors(name: str, value: int, highest: int) -> list[FieldError]:
     if 1 <= value <= highest:
         return []
     return [FieldError((name,), f"is {value}; 1 to {highest} is allowed")]
+
+
+def checked_text(value: str | None, *path: str) -> str | None:
+    """Return a text to look for in the form that is stored, None if there is nothing in it.
+
+    Raises BAD_USER_INPUT for one that no stored text can have.
+    """
+    if not value:
+        return None
+    if has_control_characters(value):
+        raise bad_arguments([FieldError(path, CONTROL_CHARACTERS)])
+    return normalised(value) or None
 
 
 def total_pages(total: int, limit: int) -> int:

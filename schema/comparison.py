@@ -18,12 +18,7 @@ from graphql import (
 
 COMES_LATER: Final = frozenset(
     {
-        "AuditAction",
-        "AuditFilter",
-        "AuditLog",
-        "AuditLogPage",
         "LogFeed",
-        "Query.auditLogs",
         "Query.logFeed",
         "Subscription",
     }

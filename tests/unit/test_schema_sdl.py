@@ -109,7 +109,7 @@ def test_each_difference_is_told_by_name(old: str, new: str, difference: str) ->
 
 
 def test_what_comes_later_may_be_missing() -> None:
-    later = PROMISE + "type Subscription { x: Int } type AuditLog { at: Int! }"
+    later = PROMISE + "type Subscription { x: Int } type LogFeed { at: Int! }"
 
     assert differences(build_schema(later), build_schema(PROMISE)) == []
 
