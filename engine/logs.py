@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import sys
 from contextlib import suppress
 from typing import TextIO
@@ -10,14 +9,7 @@ from typing import TextIO
 import orjson
 import structlog
 
-# A webhook's path up to its token, in any text whatever: defence in depth, not the first line.
-_WEBHOOK = re.compile(r"(webhooks/[0-9]{17,20}/)[A-Za-z0-9_.-]{20,}")
-_MASK = r"\1****"
-
-
-def mask(text: str) -> str:
-    """Return the text with the tokens of webhook URLs blotted out."""
-    return _WEBHOOK.sub(_MASK, text) if "webhooks/" in text else text
+from engine.masking import mask
 
 
 def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout) -> None:

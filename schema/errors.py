@@ -10,6 +10,7 @@ from graphql import GraphQLError
 from strawberry.utils.str_converters import to_camel_case
 
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
+from engine.masking import mask_words
 from models.database import is_unavailable
 
 MAX_FIELD_ERRORS: Final = 100
@@ -25,9 +26,11 @@ UNEXPECTED: Final = "Something went wrong inside; the server's log has it under 
 _VARIABLE: Final = re.compile(
     r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: (.*)", re.DOTALL
 )
-# It ends by repeating the value; a token elsewhere is as long as Discord's are.
-_FOUND: Final = re.compile(r",? (?:found|but got): .*", re.DOTALL)
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
+# It ends by repeating the value, a long one cut in the middle.
+_FOUND: Final = re.compile(
+    r"(?:[,;]? (?:found|but got)|(?<= cannot represent)(?P<kind>[\w -]* value)): .*",
+    re.DOTALL | re.IGNORECASE,
+)
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 log = structlog.get_logger(__name__)
@@ -133,7 +136,9 @@ def _named(error: FieldError, *prefix: str) -> FieldError:
 
 def _without_values(message: str) -> str:
     """Return graphql-core's sentence without the client's own values: one may be a webhook URL."""
-    return _TOKEN.sub("****", _FOUND.sub(".", message))
+    shown = _FOUND.sub(lambda found: found["kind"] or "", message)
+    ends = shown == message or shown.endswith((".", "?"))
+    return mask_words(shown if ends else f"{shown}.")
 
 
 def _variable_fields(message: str, error: GraphQLError) -> list[FieldError]:
