@@ -16,9 +16,13 @@ _TOO_LONG_FOR_A_WORD: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
 
 def mask(text: str) -> str:
     """Return a line of the log without what has the form of a token."""
-    return _AS_LONG_AS_A_TOKEN.sub(MASK, _WEBHOOK.sub(rf"\1{MASK}", text))
+    return _AS_LONG_AS_A_TOKEN.sub(MASK, _without_paths(text))
 
 
 def mask_words(text: str) -> str:
     """Return what a client or Discord wrote without anything that may be a token."""
-    return _TOO_LONG_FOR_A_WORD.sub(MASK, text)
+    return _TOO_LONG_FOR_A_WORD.sub(MASK, _without_paths(text))
+
+
+def _without_paths(text: str) -> str:
+    return _WEBHOOK.sub(rf"\1{MASK}", text) if "webhooks" in text else text
