@@ -31,6 +31,10 @@ _FOUND: Final = re.compile(
     r"(?:[,;]? (?:found|but got)|(?<= cannot represent)(?P<kind>[\w -]* value)): .*",
     re.DOTALL | re.IGNORECASE,
 )
+# What it quotes of a text that it can't parse: a wrong place may hold anything.
+_LEXEME: Final = re.compile(
+    r"(Name|String|BlockString|Int|Float) (?:'.{20,}'|\".{20,}\")", re.DOTALL
+)
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 
 log = structlog.get_logger(__name__)
@@ -84,6 +88,12 @@ def not_found(message: str) -> GraphQLError:
     return api_error(ErrorCode.NOT_FOUND, message)
 
 
+def no_such_operation() -> GraphQLError:
+    """Return the error for an operationName that the document doesn't have, or has nothing for."""
+    message = "The document has no such operation: operationName must name one of them."
+    return api_error(ErrorCode.BAD_USER_INPUT, message)
+
+
 def presented(errors: Iterable[GraphQLError], request_id: str | None) -> list[GraphQLError]:
     """Return the errors as clients may see them, and log once each cause that nobody expected."""
     logged: set[int] = set()
@@ -131,12 +141,13 @@ def _named(error: FieldError, *prefix: str) -> FieldError:
     """Return the error with the API's name for its field; below that the path is the client's."""
     first, *rest = error.path
     name = to_camel_case(first) if isinstance(first, str) else first
-    return FieldError((*prefix, name, *rest), error.message)
+    keys = (mask_words(step) if isinstance(step, str) else step for step in rest)
+    return FieldError((*prefix, name, *keys), error.message)
 
 
 def _without_values(message: str) -> str:
     """Return graphql-core's sentence without the client's own values: one may be a webhook URL."""
-    shown = _FOUND.sub(lambda found: found["kind"] or "", message)
+    shown = _FOUND.sub(lambda found: found["kind"] or "", _LEXEME.sub(r"\1", message))
     ends = shown == message or shown.endswith((".", "?"))
     return mask_words(shown if ends else f"{shown}.")
 

@@ -17,7 +17,7 @@ from strawberry.types import ExecutionResult
 
 from engine.audit import Actor
 from schema.context import OperationContext, Services
-from schema.errors import ErrorCode, api_error
+from schema.errors import ErrorCode, no_such_operation
 from schema.keys import KeyRing, Principal
 from schema.loaders import Loaders
 from schema.schema import ServiceSchema
@@ -128,8 +128,7 @@ class GraphQLView(GraphQL[OperationContext, None]):
         except HTTPException as error:
             if not isinstance(error.__cause__, CannotGetOperationTypeError):
                 raise
-            unknown = api_error(ErrorCode.BAD_USER_INPUT, error.reason)
-            return ExecutionResult(data=None, errors=[unknown])
+            return ExecutionResult(data=None, errors=[no_such_operation()])
 
     async def process_result(
         self, request: Request, result: ExecutionResult

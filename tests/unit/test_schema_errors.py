@@ -50,6 +50,17 @@ def test_invalid_input_tells_every_field_below_the_input() -> None:
     assert "input.payload.embeds[0].footer.icon_url: is required" in error.message
 
 
+def test_a_key_that_may_be_a_token_is_not_repeated() -> None:
+    token = URL.rpartition("/")[2]
+
+    error = shown(InvalidInput([FieldError(("payload", token, 0), "is not a field")]))
+
+    assert token[:20] not in str(error.formatted)
+    assert fields_of(error) == [
+        {"path": ["input", "payload", "****", 0], "message": "is not a field"}
+    ]
+
+
 def test_conflict_tells_its_field() -> None:
     error = shown(Conflict([FieldError(("name",), "is taken by another task")]))
 
