@@ -27,6 +27,8 @@ REMEMBERED: Final = 256
 # A longer text is parsed each time: what is kept must not grow with what clients send.
 MAX_REMEMBERED_CHARS: Final = 20_000
 MAX_LOGGED_NAME_CHARS: Final = 100
+# Python reads no integer of thousands of digits.
+TOO_MANY_DIGITS: Final = "A number in the document has too many digits."
 NAME_MISSING: Final = "The document has several operations; operationName must name one of them."
 
 
@@ -55,11 +57,19 @@ class Documents:
 
     def _read(self, schema: GraphQLSchema, text: str) -> Document:
         parsed = parse(text)
-        errors = validate(schema, parsed, self._rules, hide_suggestions=self._hide_suggestions)
+        found = validate(schema, parsed, self._rules, hide_suggestions=self._hide_suggestions)
+        errors = [_of_client(error) for error in found]
         operations = [
             node for node in parsed.definitions if isinstance(node, OperationDefinitionNode)
         ]
         return Document(parsed, tuple(errors), len(operations))
+
+
+def _of_client(error: GraphQLError) -> GraphQLError:
+    """Return an error of validation as one of the client's, whatever a scalar raised."""
+    if isinstance(error.original_error, ValueError):
+        return GraphQLError(TOO_MANY_DIGITS, error.nodes)
+    return error
 
 
 class ReadDocument(SchemaExtension):
