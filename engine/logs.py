@@ -54,6 +54,7 @@ def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout)
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
 
 
 class _Lines:

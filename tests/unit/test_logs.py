@@ -253,6 +253,20 @@ def test_libraries_are_heard_from_warnings_on(as_json: bool) -> None:
 
 
 @FORMS
+def test_warnings_of_python_are_events_too(as_json: bool) -> None:
+    text = logged(
+        """
+        import warnings
+        warnings.warn("odd: " + URL, RuntimeWarning)
+        """,
+        as_json=as_json,
+    )
+
+    assert "RuntimeWarning: odd" in text
+    assert_masked(text)
+
+
+@FORMS
 @pytest.mark.parametrize(
     "break_output", ["sys.stdout.close()", "r, w = os.pipe(); os.close(r); os.dup2(w, 1)"]
 )
