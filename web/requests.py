@@ -17,10 +17,13 @@ log = structlog.get_logger(__name__)
 
 
 def client_address(scope: Scope) -> str | None:
-    """Return the client's IP address; None if there is none, as on a Unix socket."""
+    """Return the client's IP address; None if there is none, as on a Unix socket.
+
+    An IPv6 zone (%eth0) is left out: it may be any text of any length.
+    """
     client = scope.get("client")
     try:
-        return str(ipaddress.ip_address(client[0])) if client else None
+        return str(ipaddress.ip_address(client[0].partition("%")[0])) if client else None
     except ValueError:
         return None
 

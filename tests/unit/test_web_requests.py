@@ -35,6 +35,8 @@ def test_answer_has_the_type_that_the_client_likes_best(
     [
         (("127.0.0.1", 5), "127.0.0.1"),
         (("2001:DB8::0001", 5), "2001:db8::1"),
+        (("fe80::1%eth0", 5), "fe80::1"),
+        (("fe80::1%" + "x" * 100, 5), "fe80::1"),
         (("garbage", 5), None),
         (("", 0), None),
         (None, None),
