@@ -1,17 +1,14 @@
-"""The service's entry point: `python main.py serve | worker | migrate | check`."""
+"""The service's entry point: `python main.py serve | worker | migrate | check | rotate-keys`."""
 
 import argparse
 import asyncio
-import os
 import secrets
 import signal
 import socket
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
-from pathlib import Path
 
 import structlog
 import uvloop
@@ -25,15 +22,17 @@ from engine.cipher import WebhookCipher, check_canary
 from engine.discord import budget_origin
 from engine.engine import Engine, EngineOptions
 from engine.errors import EngineError
+from engine.kept_secret import kept_secret
 from engine.limits import Budget, parse_rate
 from engine.logs import configure_logging
+from engine.rotation import KeyRotation
 from engine.service import TaskService
 from engine.statistics import Statistics
 from engine.validation import TaskRules
 from models.database import Database
-from models.embedded import EmbeddedPostgres
-from models.errors import StorageError
+from models.errors import MigrationFailed, StorageError
 from models.migrate import migrate, pending_migrations
+from models.server import database_server
 from schema.keys import KeyRing
 from setting_types import ApiKey, KeyRole
 from settings import LogFormat, Role, Settings, SettingsError, load_settings
@@ -46,6 +45,7 @@ COMMANDS = {
     "worker": "run the scheduler and the worker, without the API",
     "migrate": "bring the database's tables to this version, and end",
     "check": "check the settings and the connections, say what is wrong, and end",
+    "rotate-keys": "encrypt all webhook URLs anew with the first of ENCRYPTION_KEYS, and end",
 }
 
 log = structlog.get_logger("main")
@@ -68,18 +68,19 @@ def main() -> int:
                 update={"roles": frozenset({Role.SCHEDULER, Role.WORKER})}
             )
         configure_logging(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
-        run = {"migrate": _migrate, "check": _check}.get(command, _serve)
+        runs = {"migrate": _migrate, "check": _check, "rotate-keys": _rotate_keys}
+        run = runs.get(command, _serve)
         return uvloop.run(run(settings))
     except SettingsError as error:
         print(f"The settings are wrong:\n{error}", file=sys.stderr)
         return 2
     except (StorageError, EngineError, OSError) as error:
-        print(f"The service can't start: {error}", file=sys.stderr)
+        print(f"{command} failed: {error}", file=sys.stderr)
         return 1
 
 
 async def _migrate(settings: Settings) -> int:
-    async with _database_url(settings) as (url, _):
+    async with _database_server(settings) as (url, _):
         applied = await migrate(url)
     print(f"Applied: {', '.join(applied)}" if applied else "The database is up to date.")
     return 0
@@ -87,7 +88,7 @@ async def _migrate(settings: Settings) -> int:
 
 async def _check(settings: Settings) -> int:
     print("ok    settings")
-    async with _database_url(settings) as (url, _):
+    async with _database_server(settings) as (url, _):
         pending = await pending_migrations(url)
         print("ok    database")
         if pending:
@@ -103,9 +104,30 @@ async def _check(settings: Settings) -> int:
     return 0
 
 
+async def _rotate_keys(settings: Settings) -> int:
+    def tell(done: int, of: int) -> None:
+        print(f"{done} of {of} encrypted anew", flush=True)
+
+    async with _database_server(settings) as (url, _):
+        if pending := await pending_migrations(url):
+            raise MigrationFailed(f"{len(pending)} migrations are to apply first: run `migrate`")
+        database = await Database.connect(url)
+        try:
+            cipher = _cipher(settings)
+            await check_canary(database, cipher)
+            done = await KeyRotation(database, cipher).run(tell)
+        finally:
+            await database.close()
+    print(
+        f"The first of ENCRYPTION_KEYS encrypts all {done.total} webhook URLs; "
+        f"{done.rotated} of them were encrypted anew."
+    )
+    return 0
+
+
 async def _serve(settings: Settings) -> int:
     with _listening_socket(settings) as listener:
-        async with _database_url(settings) as (url, revive):
+        async with _database_server(settings) as (url, revive):
             await migrate(url)
             database = await Database.connect(
                 url,
@@ -213,31 +235,17 @@ def _listening_socket(settings: Settings) -> socket.socket:
         raise OSError(f"can't listen on {place}: {error.strerror}") from None
 
 
-@asynccontextmanager
-async def _database_url(
+def _database_server(
     settings: Settings,
-) -> AsyncIterator[tuple[str, Callable[[], Awaitable[None]] | None]]:
-    """Yield the database's URL and, for the embedded server, what starts it again if it died."""
-    if settings.database_url is not None:
-        yield settings.database_url.get_secret_value(), None
-        return
-    embedded = EmbeddedPostgres(settings.data_dir)
-
-    async def revive() -> None:
-        if await asyncio.to_thread(embedded.ensure_running):
-            log.warning("embedded_database_restarted")
-
-    url = await asyncio.to_thread(embedded.start)
-    try:
-        yield url, revive
-    finally:
-        await asyncio.to_thread(embedded.stop)
+) -> AbstractAsyncContextManager[tuple[str, Callable[[], Awaitable[None]] | None]]:
+    url = settings.database_url
+    return database_server(url.get_secret_value() if url else None, settings.data_dir)
 
 
 def _cipher(settings: Settings) -> WebhookCipher:
     keys = [key.get_secret_value() for key in settings.encryption_keys]
     if not keys:
-        made, _ = _kept_secret(settings, "encryption_key", Fernet.generate_key().decode)
+        made, _ = kept_secret(settings.data_dir / "encryption_key", Fernet.generate_key().decode)
         keys = [made]
     return WebhookCipher(keys)
 
@@ -246,31 +254,11 @@ def _access_keys(settings: Settings) -> tuple[ApiKey, ...]:
     """Return the configured keys; in development without any, one that is made and kept."""
     if settings.access_keys:
         return settings.access_keys
-    key, is_new = _kept_secret(settings, "api_key", partial(secrets.token_urlsafe, 32))
+    path = settings.data_dir / "api_key"
+    key, is_new = kept_secret(path, partial(secrets.token_urlsafe, 32))
     if is_new:
-        path = settings.data_dir / "api_key"
         print(f"Your API key, made now and kept in {path}: {key}", flush=True)
     return (ApiKey(name="default", key=SecretStr(key), role=KeyRole.ADMIN),)
-
-
-def _kept_secret(settings: Settings, name: str, make: Callable[[], str]) -> tuple[str, bool]:
-    """Return the secret kept in DATA_DIR, and whether it was made just now."""
-    path: Path = settings.data_dir / name
-    with suppress(FileNotFoundError):
-        kept = path.read_text().strip()
-        if not kept:
-            raise OSError(f"{path} is empty: put back the key that it held")
-        return kept, False
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret = make()
-    # Complete before it has its name: without this key, what is stored can't be read again.
-    descriptor, new = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(f"{secret}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    Path(new).rename(path)
-    return secret, True
 
 
 def _announce(settings: Settings, listener: socket.socket) -> None:

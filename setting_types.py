@@ -28,6 +28,9 @@ MAKE_ENCRYPTION_KEY = (
     "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
 )
 
+ENGINE_ACTOR = "engine"
+"""What the audit log calls the service itself; no key may have this name."""
+
 _KEY = re.compile(r"[!-+\--9;-~]+")  # printable ASCII without blank, comma and colon
 _ORIGIN = r"(?i)^https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
 
@@ -72,6 +75,8 @@ def _named_key(value: object) -> object:
     key, _, role = rest.rpartition(":")
     if not re.fullmatch(r"[A-Za-z0-9_.-]{1,50}", name) or role not in list(KeyRole):
         raise ValueError("an entry isn't name:key:admin or name:key:read")
+    if name.lower() == ENGINE_ACTOR:
+        raise ValueError(f"{name} is the audit log's name for the service itself")
     return ApiKey(name=name, key=_plain_key(SecretStr(key)), role=KeyRole(role))
 
 

@@ -23,9 +23,11 @@ class WebhookCipher:
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys])
+            fernets = [Fernet(key) for key in keys]
         except ValueError:
             raise WrongEncryptionKeys("ENCRYPTION_KEYS: one of them is no Fernet key") from None
+        self._fernet = MultiFernet(fernets)
+        self._first = fernets[0]
 
     def encrypt(self, text: str) -> str:
         """Return the text encrypted, fit for a text column."""
@@ -43,6 +45,30 @@ class WebhookCipher:
             raise WrongEncryptionKeys(
                 "ENCRYPTION_KEYS: none of them can read what is stored"
             ) from None
+
+    def rotate(self, token: str) -> str:
+        """Return the token's text encrypted anew, with the first of the keys.
+
+        Raises:
+            WrongEncryptionKeys: as for `decrypt`.
+        """
+        return self.encrypt(self.decrypt(token))
+
+    def is_current(self, token: str) -> bool:
+        """Return whether the first of the keys made this token."""
+        return _reads(self._first, token)
+
+    def can_decrypt(self, token: str) -> bool:
+        """Return whether any of the keys made this token."""
+        return _reads(self._fernet, token)
+
+
+def _reads(fernet: Fernet | MultiFernet, token: str) -> bool:
+    try:
+        fernet.decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True
 
 
 async def check_canary(database: Database, cipher: WebhookCipher) -> None:

@@ -25,6 +25,7 @@ from cronsim import CronSim
 
 from engine.cron_fields import TimesOfDay, parse_fields
 from engine.errors import InvalidSchedule
+from engine.masking import mask_words
 
 SEARCH_YEARS: Final = 50
 """How far ticks are searched, in years; cronsim gives up after the same time."""
@@ -205,7 +206,8 @@ def _parse_zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     near = get_close_matches(name[:64].title(), _zone_names(), n=1, cutoff=0.7)
     hint = f"did you mean {near[0]}?" if near else "use one such as Europe/Berlin or UTC."
-    raise UnknownZone(f"{name[:64]!r} is not the name of an IANA time zone; {hint}")
+    shown = mask_words(name)[:64]
+    raise UnknownZone(f"{shown!r} is not the name of an IANA time zone; {hint}")
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Final, Self
 from cronsim import CronSim, CronSimError
 
 from engine.errors import InvalidSchedule
+from engine.masking import mask_words
 
 MAX_EXPRESSION_CHARS: Final = 120
 
@@ -85,7 +86,9 @@ def parse_fields(given: str) -> str:
         raise InvalidSchedule("A schedule holds only ASCII letters, digits and signs.")
     if given.startswith("@"):
         if given.lower() not in MACROS:
-            raise InvalidSchedule(f"The macro {given!r} is unknown; use {', '.join(MACROS)}.")
+            raise InvalidSchedule(
+                f"The macro {mask_words(given)!r} is unknown; use {', '.join(MACROS)}."
+            )
         return MACROS[given.lower()]
     fields = given.split()
     if len(fields) not in (5, 6):
@@ -113,7 +116,7 @@ def _explain_refusal(fields: Sequence[str]) -> str:
         alone[position] = fields[position]
         if not _is_readable(alone):
             return (
-                f"The {name} {fields[position]!r} can't be read: it takes {takes}; "
+                f"The {name} {mask_words(fields[position])!r} can't be read: it takes {takes}; "
                 "as one value, a list (1,3), a range (1-5), a step (*/2) or *."
             )
     return "This schedule never fires: none of its months has such a day."

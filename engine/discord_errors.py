@@ -6,6 +6,8 @@ from itertools import islice
 
 import orjson
 
+from engine.masking import mask_words
+
 MAX_MESSAGE_CHARS = 2000
 MAX_SHOWN_ERRORS = 50
 MAX_SHOWN_PATH_CHARS = 300
@@ -13,8 +15,6 @@ MAX_SHOWN_TEXT_BYTES = 200
 
 JsonObject = Mapping[str, object]
 
-# As long as the shortest webhook token: an error page may show the URL that was asked for.
-_TOKEN_LIKE = re.compile(r"[A-Za-z0-9_-]{60,}")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -44,7 +44,7 @@ def describe(status: int, body: bytes, data: JsonObject | None, note: str = "") 
 
 def clean_text(text: str) -> str:
     """Make a text fit for a log row: bounded, without tokens and control characters."""
-    shown = _TOKEN_LIKE.sub("****", _CONTROLS.sub(" ", text))
+    shown = mask_words(_CONTROLS.sub(" ", text))
     return shown if len(shown) <= MAX_MESSAGE_CHARS else shown[: MAX_MESSAGE_CHARS - 1] + "…"
 
 
@@ -70,7 +70,8 @@ def _flattened(errors: object) -> Iterator[str]:
 
 
 def _joined(path: str, key: str) -> str:
-    return (f"{path}.{key}" if path else key)[:MAX_SHOWN_PATH_CHARS]
+    shown = mask_words(key)  # before the end is cut off: half a token is one too
+    return (f"{path}.{shown}" if path else shown)[:MAX_SHOWN_PATH_CHARS]
 
 
 def _leaf_text(leaf: object) -> str:

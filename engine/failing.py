@@ -14,8 +14,7 @@ from engine.verdict import Stops
 from models.database import Connection
 from models.enums import AuditAction, LogStatus, TaskStatus
 from models.fields import uuid7
-
-ENGINE_ACTOR = "engine"
+from setting_types import ENGINE_ACTOR
 
 _COUNT = """
 update task_cursors c set failures_in_row = case when f.failed then c.failures_in_row + 1 else 0 end

@@ -4,20 +4,17 @@ import json
 import logging
 import re
 import sys
+import traceback
 from contextlib import suppress
 from typing import TextIO
 
 import orjson
 import structlog
 
-# A webhook's path up to its token, in any text whatever: defence in depth, not the first line.
-_WEBHOOK = re.compile(r"(webhooks/[0-9]{17,20}/)[A-Za-z0-9_.-]{20,}")
-_MASK = r"\1****"
+from engine.masking import mask
 
-
-def mask(text: str) -> str:
-    """Return the text with the tokens of webhook URLs blotted out."""
-    return _WEBHOOK.sub(_MASK, text) if "webhooks/" in text else text
+# In a group of exceptions each line is indented.
+_DETAIL = re.compile(r"\n[ |]*DETAIL:  .*", re.DOTALL)
 
 
 def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout) -> None:
@@ -32,11 +29,12 @@ def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout)
     ]
     render: structlog.typing.Processor
     if as_json:
-        shared.append(structlog.processors.format_exc_info)
+        shared.append(structlog.processors.ExceptionRenderer(_traceback))
         render = structlog.processors.JSONRenderer(serializer=_dumps)
     else:
         render = structlog.dev.ConsoleRenderer(
-            colors=output.isatty(), exception_formatter=structlog.dev.plain_traceback
+            colors=output.isatty(),
+            exception_formatter=lambda out, exc_info: print(f"\n{_traceback(exc_info)}", file=out),
         )
 
     def render_masked(logger: object, method: str, event: structlog.typing.EventDict) -> str:
@@ -56,6 +54,7 @@ def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout)
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
 
 
 class _Lines:
@@ -70,6 +69,12 @@ class _Lines:
             self._output.flush()
 
     log = debug = info = warning = error = critical = exception = fatal = msg
+
+
+def _traceback(exc_info: structlog.typing.ExcInfo) -> str:
+    """Return the traceback without what PostgreSQL quotes of a row: it may be a message."""
+    parts = traceback.format_exception(*exc_info)
+    return "".join(_DETAIL.sub("\n", part) for part in parts).rstrip("\n")
 
 
 def _dumps(event: object, **_: object) -> str:

@@ -245,7 +245,8 @@ class TaskService:
         if key_before != task.webhook_key and "webhookUrl" not in changes:
             shown = task.webhook_url_masked
             changes["webhookUrl"] = {"from": shown, "to": shown}
-        await write_audit(connection, actor, action, task_id=task.id, changes=changes)
+        if changes:
+            await write_audit(connection, actor, action, task_id=task.id, changes=changes)
         await self._after_change(connection, task, before=key_before)
         return task
 

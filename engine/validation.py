@@ -1,6 +1,5 @@
 """Check what a task is saved with: every problem at once, each with its path."""
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -10,10 +9,10 @@ from engine.cron import UnknownZone, parse_schedule
 from engine.discord import WebhookAddress, budget_origin, parse_webhook_url
 from engine.errors import FieldError, InvalidInput, InvalidSchedule, InvalidWebhookUrl
 from engine.message.rules import message_errors
+from engine.text import CONTROL_CHARACTERS, has_control_characters, normalised
 from models.enums import DeliveryGuarantee, MisfirePolicy, OverlapPolicy, TaskStatus
 
 MAX_NAME_CHARS = 100
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 _RANGES = {"max_retry": (0, 10), "failure_threshold": (1, 100), "misfire_grace_seconds": (0, 86400)}
 _ENUMS: Mapping[str, Collection[StrEnum]] = {
     # FAILED is the engine's to set.
@@ -119,10 +118,10 @@ class _Check:
         if not isinstance(value, str):
             self._fail(name, "must be text")
             return None
-        if _CONTROL.search(value):
-            self._fail(name, "has control characters")
+        if has_control_characters(value):
+            self._fail(name, CONTROL_CHARACTERS)
             return None
-        return value.strip()
+        return normalised(value)
 
     def _name(self) -> None:
         name = self._text("name")

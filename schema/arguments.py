@@ -6,6 +6,8 @@ from uuid import UUID
 import strawberry
 
 from engine.errors import FieldError
+from engine.text import CONTROL_CHARACTERS, has_control_characters, normalised
+from engine.validation import MAX_NAME_CHARS
 from schema.errors import bad_arguments
 from schema.records import Span
 
@@ -44,6 +46,20 @@ def range_errors(name: str, value: int, highest: int) -> list[FieldError]:
     if 1 <= value <= highest:
         return []
     return [FieldError((name,), f"is {value}; 1 to {highest} is allowed")]
+
+
+def checked_text(value: str | None, *path: str) -> str | None:
+    """Return a text to look for in the form that is stored, None if there is nothing in it.
+
+    Raises BAD_USER_INPUT for one that no stored name can have.
+    """
+    text = normalised(value or "")
+    if has_control_characters(value or ""):
+        raise bad_arguments([FieldError(path, CONTROL_CHARACTERS)])
+    if len(text) > MAX_NAME_CHARS:
+        message = f"is {len(text)} characters long; at most {MAX_NAME_CHARS} are allowed"
+        raise bad_arguments([FieldError(path, message)])
+    return text or None
 
 
 def total_pages(total: int, limit: int) -> int:

@@ -1,7 +1,6 @@
 """What a promised API has and ours has not, or has otherwise."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from graphql import (
     GraphQLArgument,
@@ -16,24 +15,13 @@ from graphql import (
     print_ast,
 )
 
-COMES_LATER: Final = frozenset(
-    {
-        "AuditAction",
-        "AuditFilter",
-        "AuditLog",
-        "AuditLogPage",
-        "Query.auditLogs",
-    }
-)
-"""What a later version adds: types, and fields as Type.field; their parts come with them."""
-
 
 def differences(promised: GraphQLSchema, ours: GraphQLSchema) -> list[str]:
     """Return one line for everything promised that ours lacks, or has with another meaning.
 
     Both are made of SDL. Ours may have more: types, fields, and what a client may leave out.
     """
-    wanted = {name: what for name, what in _parts(promised) if not _comes_later(name)}
+    wanted = dict(_parts(promised))
     found = dict(_parts(ours))
     lacking = [
         f"{name}: {found.get(name, 'nothing')} instead of {what}"
@@ -85,8 +73,3 @@ def _owner(name: str) -> str:
     """Return the field of an argument, or the type of a field."""
     field, is_argument, _ = name.partition("(")
     return field if is_argument else name.partition(".")[0]
-
-
-def _comes_later(name: str) -> bool:
-    field = name.partition("(")[0]
-    return field in COMES_LATER or field.partition(".")[0] in COMES_LATER

@@ -7,6 +7,7 @@ from typing import Final
 from graphql import GraphQLSchema, assert_enum_type
 
 from models.enums import (
+    AuditAction,
     DeliveryGuarantee,
     LogStatus,
     MisfirePolicy,
@@ -64,6 +65,18 @@ DESCRIPTIONS: Final[Mapping[type[StrEnum], tuple[str, Mapping[str, str]]]] = {
         {
             "AT_LEAST_ONCE": "Send it again: it may be posted twice.",
             "AT_MOST_ONCE": "Don't send it again: it may be lost.",
+        },
+    ),
+    AuditAction: (
+        "What was done.",
+        {
+            "TASK_CREATED": "createTask.",
+            "TASK_UPDATED": "updateTask, if it changed anything.",
+            "TASK_DELETED": "deleteTask.",
+            "TASK_TOGGLED": "toggleTask.",
+            "TASK_TRIGGERED": "triggerTask.",
+            "TASKS_RELOADED": "reloadTasks.",
+            "TASK_FAILED": "The engine turned a task FAILED, because runs of it failed.",
         },
     ),
 }

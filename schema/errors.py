@@ -12,6 +12,7 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError
 from strawberry.utils.str_converters import to_camel_case
 
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
+from engine.masking import mask_words
 from models.database import is_unavailable
 from schema.complexity import MAX_TOKENS
 
@@ -28,9 +29,15 @@ UNEXPECTED: Final = "Something went wrong inside; the server's log has it under 
 _VARIABLE: Final = re.compile(
     r"Variable '\$(\w+)' has invalid value(?: at ((?:\.\w+|\[\d+\])+))?: (.*)", re.DOTALL
 )
-# It ends by repeating the value; a token elsewhere is as long as Discord's are.
-_FOUND: Final = re.compile(r",? (?:found|but got): .*", re.DOTALL)
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
+# It ends by repeating the value, a long one cut in the middle.
+_FOUND: Final = re.compile(
+    r"(?:[,;]? (?:found|but got)|(?<= cannot represent)(?P<kind>[\w -]* value)): .*",
+    re.DOTALL | re.IGNORECASE,
+)
+# What it quotes of a text that it can't parse: a wrong place may hold anything.
+_LEXEME: Final = re.compile(
+    r"(Name|String|BlockString|Int|Float) (?:'.{20,}'|\".{20,}\")", re.DOTALL
+)
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 # How its parser ends the sentence about too many tokens; a client's own words end with a quote.
 _TOO_LONG: Final = f"more than {MAX_TOKENS} tokens. Parsing aborted."
@@ -93,6 +100,12 @@ def too_complex(message: str) -> GraphQLError:
     return api_error(ErrorCode.QUERY_TOO_COMPLEX, message)
 
 
+def no_such_operation() -> GraphQLError:
+    """Return the error for an operationName that the document doesn't have, or has nothing for."""
+    message = "The document has no such operation: operationName must name one of them."
+    return api_error(ErrorCode.BAD_USER_INPUT, message)
+
+
 def presented(errors: Iterable[GraphQLError], request_id: str | None) -> list[GraphQLError]:
     """Return the errors as clients may see them, and log once each cause that nobody expected."""
     logged: set[int] = set()
@@ -106,7 +119,9 @@ def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) ->
     if isinstance(error, GraphQLSyntaxError) and error.message.endswith(_TOO_LONG):
         return too_complex(f"The document has more than the {MAX_TOKENS} tokens that are allowed.")
     match cause:
-        case None | GraphQLError() | MissingQueryError() | CannotGetOperationTypeError():
+        case CannotGetOperationTypeError():
+            return no_such_operation()
+        case None | GraphQLError() | MissingQueryError():
             message = _without_values(error.message)
             fields = _variable_fields(message, error)
             return api_error(ErrorCode.BAD_USER_INPUT, message, fields=fields, at=error)
@@ -142,12 +157,15 @@ def _named(error: FieldError, *prefix: str) -> FieldError:
     """Return the error with the API's name for its field; below that the path is the client's."""
     first, *rest = error.path
     name = to_camel_case(first) if isinstance(first, str) else first
-    return FieldError((*prefix, name, *rest), error.message)
+    keys = (mask_words(step) if isinstance(step, str) else step for step in rest)
+    return FieldError((*prefix, name, *keys), error.message)
 
 
 def _without_values(message: str) -> str:
     """Return graphql-core's sentence without the client's own values: one may be a webhook URL."""
-    return _TOKEN.sub("****", _FOUND.sub(".", message))
+    shown = _FOUND.sub(lambda found: found["kind"] or "", _LEXEME.sub(r"\1", message))
+    ends = shown == message or shown.endswith((".", "?"))
+    return mask_words(shown if ends else f"{shown}.")
 
 
 def _variable_fields(message: str, error: GraphQLError) -> list[FieldError]:

@@ -29,6 +29,8 @@ REMEMBERED: Final = 256
 # A longer text is parsed each time: what is kept must not grow with what clients send.
 MAX_REMEMBERED_CHARS: Final = 20_000
 MAX_LOGGED_NAME_CHARS: Final = 100
+# Python reads no integer of thousands of digits.
+TOO_MANY_DIGITS: Final = "A number in the document has too many digits."
 NAME_MISSING: Final = "The document has several operations; operationName must name one of them."
 
 
@@ -62,8 +64,8 @@ class Documents:
     def _read(self, schema: GraphQLSchema, text: str) -> Document:
         parsed = parse(text, max_tokens=MAX_TOKENS)
         # Validation is slow where an operation is too complex.
-        errors = [too_complex(problem) for problem in problems(parsed)] or validate(
-            schema, parsed, self._rules, hide_suggestions=self._hide_suggestions
+        errors = [too_complex(problem) for problem in problems(parsed)] or self._validate(
+            schema, parsed
         )
         return Document(
             parsed,
@@ -71,6 +73,17 @@ class Documents:
             len(operations_of(parsed)),
             {} if errors else costs(schema, parsed),
         )
+
+    def _validate(self, schema: GraphQLSchema, parsed: DocumentNode) -> list[GraphQLError]:
+        found = validate(schema, parsed, self._rules, hide_suggestions=self._hide_suggestions)
+        return [_of_client(error) for error in found]
+
+
+def _of_client(error: GraphQLError) -> GraphQLError:
+    """Return an error of validation as one of the client's, whatever a scalar raised."""
+    if isinstance(error.original_error, ValueError):
+        return GraphQLError(TOO_MANY_DIGITS, error.nodes)
+    return error
 
 
 class ReadDocument(SchemaExtension):

@@ -16,8 +16,11 @@ from schema.arguments import (
     LimitArgument,
     PageArgument,
     checked_span,
+    checked_text,
     range_errors,
 )
+from schema.audit import AuditFilter, AuditLog, AuditLogPage
+from schema.audit_records import AuditCondition, AuditRecords
 from schema.context import Info
 from schema.documented import object_type, resolver
 from schema.errors import bad_arguments, not_found
@@ -61,9 +64,7 @@ class Query:
     ) -> TaskPage:
         """Tasks, the newest first."""
         span = checked_span(page, limit)
-        if search and "\0" in search:
-            raise bad_arguments([FieldError(("search",), "has control characters")])
-        wanted = TaskFilter(status=status or None, search=search or None)
+        wanted = TaskFilter(status=status or None, search=checked_text(search, "search"))
         services = info.context.services
         lists = TaskLists(services.database, services.engine.cache)
         return TaskPage(
@@ -150,11 +151,41 @@ class Query:
         """What the engine of the process that answers is doing."""
         return EngineStatus.of(await info.context.services.engine.status())
 
+    @resolver
+    async def audit_logs(
+        self,
+        info: Info,
+        page: PageArgument = 1,
+        limit: LimitArgument = 20,
+        conditions: Annotated[
+            AuditFilter | None, argument(name="filter", description="Which entries.")
+        ] = strawberry.UNSET,
+    ) -> AuditLogPage:
+        """Who changed what, newest first; also of tasks that are deleted."""
+        span = checked_span(page, limit)
+        wanted = _wanted_audit(conditions) if conditions else AuditCondition()
+        records = AuditRecords(info.context.services.database)
+        return AuditLogPage(
+            data=[AuditLog.of(row) for row in await records.rows(wanted, span)],
+            span=span,
+            count=lambda: records.count(wanted),
+        )
+
 
 def _wanted(given: LogFilter) -> WantedLogs:
     return WantedLogs(
         task_id=given.task_id or None,
         status=given.status or None,
+        date_from=given.date_from or None,
+        date_to=given.date_to or None,
+    )
+
+
+def _wanted_audit(given: AuditFilter) -> AuditCondition:
+    return AuditCondition(
+        task_id=given.task_id or None,
+        action=given.action or None,
+        actor=checked_text(given.actor, "filter", "actor"),
         date_from=given.date_from or None,
         date_to=given.date_to or None,
     )

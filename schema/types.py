@@ -45,6 +45,16 @@ class PageMeta:
     total: int = field(description="How many items there are on all pages.")
     total_pages: int = field(description="How many pages there are; 0 if there is nothing.")
 
+    @classmethod
+    def of(cls, span: Span, total: int) -> Self:
+        """Return which part of a list of `total` items the span is."""
+        return cls(
+            page=span.offset // span.limit + 1,
+            limit=span.limit,
+            total=total,
+            total_pages=total_pages(total, span.limit),
+        )
+
 
 @object_type
 class Task:
@@ -204,7 +214,7 @@ class TaskPage:
     @resolver
     async def meta(self) -> PageMeta:
         """Which part of the list this is."""
-        return _meta(self.span, await self.count())
+        return PageMeta.of(self.span, await self.count())
 
 
 @object_type
@@ -218,13 +228,4 @@ class TaskLogPage:
     @resolver
     async def meta(self) -> PageMeta:
         """Which part of the list this is."""
-        return _meta(self.span, await self.count())
-
-
-def _meta(span: Span, total: int) -> PageMeta:
-    return PageMeta(
-        page=span.offset // span.limit + 1,
-        limit=span.limit,
-        total=total,
-        total_pages=total_pages(total, span.limit),
-    )
+        return PageMeta.of(self.span, await self.count())

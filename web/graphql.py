@@ -17,7 +17,7 @@ from strawberry.types import ExecutionResult
 
 from engine.audit import Actor
 from schema.context import OperationContext, Services
-from schema.errors import ErrorCode, api_error
+from schema.errors import ErrorCode, api_error, no_such_operation
 from schema.keys import KeyRing, Principal
 from schema.loaders import Loaders
 from schema.operations import OTHER, note_outcome
@@ -137,13 +137,12 @@ class GraphQLView(GraphQL[OperationContext, None]):
         except HTTPException as error:
             match error.__cause__:
                 case CannotGetOperationTypeError():
-                    message = error.reason
+                    refused = no_such_operation()
                 case InvalidOperationTypeError():
-                    message = NOT_BY_POST
+                    refused = api_error(ErrorCode.BAD_USER_INPUT, NOT_BY_POST)
                 case _:
                     raise
             note_outcome(OTHER, ErrorCode.BAD_USER_INPUT, name=OTHER)
-            refused = api_error(ErrorCode.BAD_USER_INPUT, message)
             return ExecutionResult(data=None, errors=[refused])
 
     async def process_result(

@@ -26,9 +26,12 @@ def client_address(scope: Scope) -> str | None:
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """Return the address; one of IPv4 as such, also where IPv6 carries it; None for garbage."""
+    """Return the address; one of IPv4 as such, also where IPv6 carries it; None for garbage.
+
+    An IPv6 zone (%eth0) is left out: it may be any text of any length.
+    """
     try:
-        address = ip_address(text)
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -70,6 +70,23 @@ class Service:
         return "".join(self.output)
 
 
+async def program(*arguments: str, settings: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run a command that ends by itself; return its exit status and what it printed."""
+    coverage = {name: text for name, text in os.environ.items() if name.startswith("COV")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "main.py",
+        *arguments,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"]} | coverage | dict(settings or {}),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, output.decode()
+
+
 @asynccontextmanager
 async def running(settings: Mapping[str, str], *, command: str = "serve") -> AsyncIterator[Service]:
     """Start the program with these settings, wait until it is healthy, and end it afterwards."""

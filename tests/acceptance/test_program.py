@@ -4,37 +4,18 @@ import asyncio
 import os
 import signal
 import socket
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
 from models.embedded import EmbeddedPostgres
-from tests.acceptance.running import API_KEY, ROOT, running
+from tests.acceptance.running import API_KEY, program, running
 from tests.fake_discord import FakeDiscord
 from tests.waiting import wait_until
 
 CREATE = "mutation ($input: CreateTaskInput!) { createTask(input: $input) { id } }"
 COUNT = "{ dashboardStats { total active } engineStatus { scheduledJobs } }"
-
-
-async def program(*arguments: str, settings: Mapping[str, str] | None = None) -> tuple[int, str]:
-    """Run a command that ends by itself; return its exit status and what it printed."""
-    coverage = {name: text for name, text in os.environ.items() if name.startswith("COV")}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "main.py",
-        *arguments,
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"]} | coverage | dict(settings or {}),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode is not None
-    return process.returncode, output.decode()
 
 
 @pytest.fixture
@@ -62,7 +43,7 @@ async def test_help_explains_the_commands() -> None:
     status, output = await program("--help")
 
     assert status == 0
-    for command in ("serve", "worker", "migrate", "check"):
+    for command in ("serve", "worker", "migrate", "check", "rotate-keys"):
         assert command in output
 
 

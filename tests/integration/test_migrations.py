@@ -17,6 +17,7 @@ COLUMNS = """
 select table_name, column_name, data_type, is_nullable, character_maximum_length, column_default
 from information_schema.columns where table_schema = 'public' order by table_name, column_name
 """
+INDEXES = "select indexdef from pg_indexes where schemaname = 'public' order by indexname"
 
 
 @pytest.fixture
@@ -34,6 +35,14 @@ async def columns(url: str) -> list[tuple[object, ...]]:
     connection = await asyncpg.connect(**credentials(url))
     try:
         return [tuple(row.values()) for row in await connection.fetch(COLUMNS)]
+    finally:
+        await connection.close()
+
+
+async def indexes(url: str) -> list[str]:
+    connection = await asyncpg.connect(**credentials(url))
+    try:
+        return [row["indexdef"] for row in await connection.fetch(INDEXES)]
     finally:
         await connection.close()
 
@@ -59,7 +68,7 @@ async def test_pending_migrations_of_an_empty_database_are_all(empty_url: str) -
 
 async def test_last_migration_can_be_undone_and_applied_again(empty_url: str) -> None:
     await migrate(empty_url)
-    before = await columns(empty_url)
+    before = await columns(empty_url), await indexes(empty_url)
     async with (
         TortoiseContext(),
         Command(tortoise_config(empty_url), app="models", location=str(MIGRATIONS)) as command,
@@ -68,7 +77,7 @@ async def test_last_migration_can_be_undone_and_applied_again(empty_url: str) ->
 
     assert len(undone) == 1
     assert await migrate(empty_url) == undone
-    assert await columns(empty_url) == before
+    assert (await columns(empty_url), await indexes(empty_url)) == before
 
 
 async def test_models_have_no_change_without_a_migration(database_url: str) -> None:

@@ -23,7 +23,7 @@ from engine import (
 )
 from engine.ticks import Tick
 from models.database import credentials, tortoise_config
-from schema import records
+from schema import audit_records, records
 from tests.conftest import NO_BUDGET, of_database
 from tests.plans import scanned_whole, scans_of
 
@@ -32,7 +32,7 @@ LOGS = 100_000
 A_MINUTE = timedelta(minutes=1)
 
 # Half of the tasks are off. Of each hundred logs one is FAILED; every tenth task has one queued,
-# every twentieth of those claimed by a copy that is dead.
+# every twentieth of those claimed by a copy that is dead. Some actors and actions are rare.
 SEED = f"""
 insert into tasks (id, name, schedule, timezone, webhook_url, webhook_url_masked, webhook_id,
     webhook_key, origin, payload, max_retry, status, failure_threshold, overlap_policy,
@@ -65,6 +65,15 @@ from tasks t left join task_logs q on q.task_id = t.id and q.status = 'QUEUED';
 
 insert into webhook_channels (channel_id, webhook_key)
 select row_number() over (order by webhook_key), webhook_key from webhook_lanes;
+insert into audit_logs (id, at, actor, action, task_id, changes)
+select gen_random_uuid(), now() - n * interval '1 minute',
+    case when n % 1000 = 0 then 'seldom' when n % 3 = 0 then 'engine' else 'default' end,
+    case when n % 1000 = 1 then 'TASKS_RELOADED' when n % 3 = 0 then 'TASK_FAILED'
+        else 'TASK_UPDATED' end,
+    t.id, '{{}}'
+from generate_series(1, {LOGS}) as n
+left join (select id, row_number() over (order by id) as number from tasks) t
+    on t.number = n % {TASKS};
 """
 
 
@@ -123,14 +132,15 @@ async def queued_logs(connection: "asyncpg.Connection[asyncpg.Record]") -> list[
 
 
 def test_there_are_as_many_rows_as_the_names_say(seeded_url: str) -> None:
-    async def count() -> tuple[int, int]:
+    async def count() -> tuple[int, int, int]:
         connection = await asyncpg.connect(**credentials(seeded_url))
         logs = await connection.fetchval("select count(*) from task_logs")
         tasks = await connection.fetchval("select count(*) from tasks")
+        audit = await connection.fetchval("select count(*) from audit_logs")
         await connection.close()
-        return logs, tasks
+        return logs, tasks, audit
 
-    assert asyncio.run(count()) == (LOGS + TASKS // 10, TASKS)
+    assert asyncio.run(count()) == (LOGS + TASKS // 10, TASKS, LOGS)
 
 
 async def test_claim(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -293,6 +303,7 @@ async def list_arguments(
     tasks = ids_of(await some_tasks(connection, 50))
     some_day = await connection.fetchval("select now() - interval '10 days'")
     day = [some_day, some_day + timedelta(days=1)]
+    nothing = [None] * 3
     return {
         "logs, first page": (records._LOGS, [None, None, None, None, 20, 0]),
         "logs, page 100": (records._LOGS, [None, None, None, None, 20, 1980]),
@@ -313,6 +324,18 @@ async def list_arguments(
         "tasks that FAILED": (records._TASKS, ["FAILED", None, 10, 0]),
         "tasks by search": (records._TASKS, [None, "%task 7%", 10, 0]),
         "50 tasks by id": (records._TASKS_BY_ID, [tasks]),
+        "audit, first page": (audit_records._ROWS, [*[None] * 5, 20, 0]),
+        "audit, page 100": (audit_records._ROWS, [*[None] * 5, 20, 1980]),
+        "audit of a task": (audit_records._ROWS, [tasks[0], *[None] * 4, 20, 0]),
+        "audit of an action": (audit_records._ROWS, [None, "TASK_FAILED", *[None] * 3, 20, 0]),
+        "audit of a rare action": (audit_records._ROWS, [None, "TASKS_RELOADED", *nothing, 20, 0]),
+        "audit of an actor": (audit_records._ROWS, [None, None, "default", None, None, 20, 0]),
+        "audit of a rare actor": (audit_records._ROWS, [None, None, "seldom", None, None, 20, 0]),
+        "audit of a day": (audit_records._ROWS, [None, None, None, *day, 20, 0]),
+        "count of a task's audit": (audit_records._COUNT, [tasks[0], *[None] * 4]),
+        "count of a rare action": (audit_records._COUNT, [None, "TASKS_RELOADED", *nothing]),
+        "count of a rare actor": (audit_records._COUNT, [None, None, "seldom", None, None]),
+        "count of a day's audit": (audit_records._COUNT, [None, None, None, *day]),
     }
 
 
@@ -336,9 +359,22 @@ LISTS = [
     "tasks that FAILED",
     "tasks by search",
     "50 tasks by id",
+    "audit, first page",
+    "audit, page 100",
+    "audit of a task",
+    "audit of an action",
+    "audit of a rare action",
+    "audit of an actor",
+    "audit of a rare actor",
+    "audit of a day",
+    "count of a task's audit",
+    "count of a rare action",
+    "count of a rare actor",
+    "count of a day's audit",
 ]
 
 
+LARGE = {"task_logs", "audit_logs"}
 ORDERED_TASKS = ["tasks, first page", "tasks that are ACTIVE", "tasks that FAILED"]
 
 
@@ -348,7 +384,7 @@ async def test_list(seeded: "asyncpg.Connection[asyncpg.Record]", name: str) -> 
 
     whole = await scanned_whole(seeded, statement, *arguments)
 
-    assert "task_logs" not in whole
+    assert not whole & LARGE
     if name in ORDERED_TASKS:
         assert "tasks" not in whole
 
@@ -370,10 +406,11 @@ async def test_list_once_its_statement_is_prepared(
 
 
 async def sequential_scans(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
-    """Return how often this session's statements began to walk over task_logs from its start."""
+    """Return how often this session's statements began to walk over a large table's whole."""
     await connection.execute("select pg_stat_force_next_flush()")
     count: int = await connection.fetchval(
-        "select seq_scan from pg_stat_user_tables where relname = 'task_logs'"
+        "select sum(seq_scan)::int from pg_stat_user_tables where relname = any($1::text[])",
+        sorted(LARGE),
     )
     return count
 

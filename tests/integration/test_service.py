@@ -176,7 +176,7 @@ async def test_update_without_fields_changes_nothing(service: TaskService, task:
     updated = await service.update(ACTOR, task.id, {})
 
     assert (updated.version, updated.updated_at) == (task.version, task.updated_at)
-    assert (await only_audit(AuditAction.TASK_UPDATED)).changes == {}
+    assert await AuditLog.filter(action=AuditAction.TASK_UPDATED).count() == 0
 
 
 async def test_update_to_the_same_values_changes_nothing(
@@ -196,7 +196,7 @@ async def test_update_to_the_same_values_changes_nothing(
 
     assert (updated.version, updated.updated_at) == (task.version, task.updated_at)
     assert (await TaskCursor.get(task_id=task.id)).cursor == cursor
-    assert (await only_audit(AuditAction.TASK_UPDATED)).changes == {}
+    assert await AuditLog.filter(action=AuditAction.TASK_UPDATED).count() == 0
 
 
 async def test_masked_url_given_back_keeps_the_stored_one(service: TaskService, task: Task) -> None:

@@ -80,12 +80,13 @@ def test_a_note_comes_last() -> None:
         {"message": f"no {TOKEN}", "code": 0},
         form({TOKEN: leaf("x")}),
         form({"a": leaf(TOKEN)}),
+        form({"a" * 49: {"." * 200: {TOKEN: leaf("cut")}}}),
     ],
 )
 def test_a_token_that_is_echoed_is_not_shown(body: object) -> None:
     shown = described(body)
 
-    assert TOKEN not in shown
+    assert TOKEN[:20] not in shown
     assert "****" in shown
 
 

@@ -168,6 +168,37 @@ def test_url_in_an_exception_that_nobody_caught_in_the_loop_is_masked(as_json: b
     assert_masked(text)
 
 
+@FORMS
+def test_what_postgresql_quotes_of_a_row_is_left_out(as_json: bool) -> None:
+    text = logged(
+        r"""
+        import asyncpg
+        refused = asyncpg.CheckViolationError("new row violates check")
+        refused.detail = "Failing row contains (1, a private (secret). message)."
+        refused.hint = "None."
+        try:
+            raise refused
+        except Exception as error:
+            outer = RuntimeError("could not save")
+            try:
+                raise outer from error
+            except RuntimeError:
+                log.exception("failed")
+                logging.getLogger("asyncio").exception("failed too")
+            try:
+                raise ExceptionGroup("several", [error])
+            except ExceptionGroup:
+                log.exception("failed in a group")
+        """,
+        as_json=as_json,
+    )
+
+    assert text.count("CheckViolationError: new row violates check") == 4
+    assert text.count("RuntimeError: could not save") == 2
+    assert "private" not in text
+    assert "message" not in text
+
+
 def test_json_has_one_object_a_line_with_level_and_time() -> None:
     text = logged(
         r"""
@@ -219,6 +250,20 @@ def test_libraries_are_heard_from_warnings_on(as_json: bool) -> None:
 
     assert "theirs" in text
     assert "quiet" not in text
+
+
+@FORMS
+def test_warnings_of_python_are_events_too(as_json: bool) -> None:
+    text = logged(
+        """
+        import warnings
+        warnings.warn("odd: " + URL, RuntimeWarning)
+        """,
+        as_json=as_json,
+    )
+
+    assert "RuntimeWarning: odd" in text
+    assert_masked(text)
 
 
 @FORMS

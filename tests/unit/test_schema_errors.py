@@ -1,10 +1,14 @@
+import json
+
 import pytest
-from graphql import GraphQLError
+from graphql import GraphQLError, graphql_sync
 from structlog.testing import capture_logs
 
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
 from models.errors import DatabaseUnavailable
+from schema.core import core_schema
 from schema.errors import ErrorCode, api_error, bad_arguments, presented
+from schema.schema import build_schema
 
 SECRET = "postgresql://user:password@db/name"
 
@@ -44,6 +48,17 @@ def test_invalid_input_tells_every_field_below_the_input() -> None:
     ]
     assert error.path == ["createTask"]
     assert "input.payload.embeds[0].footer.icon_url: is required" in error.message
+
+
+def test_a_key_that_may_be_a_token_is_not_repeated() -> None:
+    token = URL.rpartition("/")[2]
+
+    error = shown(InvalidInput([FieldError(("payload", token, 0), "is not a field")]))
+
+    assert token[:20] not in str(error.formatted)
+    assert fields_of(error) == [
+        {"path": ["input", "payload", "****", 0], "message": "is not a field"}
+    ]
 
 
 def test_conflict_tells_its_field() -> None:
@@ -98,6 +113,65 @@ def test_wrong_variables_are_told_as_fields(message: str, fields: object) -> Non
 
     assert code_of(error) == "BAD_USER_INPUT"
     assert fields_of(error) == fields
+
+
+def refused(query: str, variables: dict[str, object] | None = None) -> str:
+    """Return all that is shown of the errors of a wrong operation."""
+    result = graphql_sync(SCHEMA, query, variable_values=variables)
+    assert result.errors
+    return str([error.formatted for error in presented(result.errors, None)])
+
+
+SCHEMA = core_schema(build_schema())
+URL = "https://discord.com/api/webhooks/123456789012345678/" + "aB3-_" * 13 + "xyz"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        'query { task(id: "URL") { id } }',
+        'query { tasks(page: "URL") { data { id } } }',
+        "query { tasks(status: TOKEN) { data { id } } }",
+        "query { TOKEN }",
+        'query { tasks("URL") }',
+        "query { tasks(search: URL) }",
+        'query { logs(filter: {status: "URL"}) { data { id } } }',
+        'mutation { createTask(input: {name: ["URL"]}) { id } }',
+        'mutation { createTask(input: "URL") { id } }',
+    ],
+)
+def test_a_url_in_the_text_of_an_operation_is_not_repeated(operation: str) -> None:
+    token = URL.rpartition("/")[2]
+    query = operation.replace("URL", URL).replace("TOKEN", token.replace("-", "_"))
+
+    shown = refused(query)
+
+    assert token[:20].replace("-", "_") not in shown.replace("-", "_")
+
+
+@pytest.mark.parametrize("before", range(0, 240, 20))
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ("query ($v: Int!) { tasks(page: $v) { data { id } } }", "{}"),
+        ("query ($v: TaskStatus) { tasks(status: $v) { data { id } } }", "{}"),
+        ("query ($v: String) { tasks(search: $v) { data { id } } }", "[{}]"),
+        ("query ($v: LogFilter) { logs(filter: $v) { data { id } } }", "{}"),
+        ("query ($v: LogFilter) { logs(filter: $v) { data { id } } }", '{{"taskI": {}}}'),
+        ("query ($v: LogFilter) { logs(filter: $v) { data { id } } }", '{{"status": [{}]}}'),
+        ("query ($v: UUID!) { task(id: $v) { id } }", "{}"),
+    ],
+)
+def test_a_url_in_a_variable_is_not_repeated_wherever_it_is_cut(
+    query: str, wrong: str, before: int
+) -> None:
+    """A long value is shown with its middle left out, which may leave a part of the token."""
+    value = json.dumps(" " * before + URL + " " * 200)
+
+    shown = refused(query, {"v": json.loads(wrong.format(value))})
+
+    assert "aB3-_aB3-_" not in shown
+    assert "has invalid value" in shown
 
 
 def test_what_nobody_expected_is_masked_and_found_by_the_request_id() -> None:

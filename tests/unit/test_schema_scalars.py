@@ -73,7 +73,23 @@ def test_uuid_takes_the_usual_spellings(text: str) -> None:
     assert parse_uuid(text) == ID
 
 
-@pytest.mark.parametrize("value", ["", "0189", "g" * 32, 5, None, ["x"]])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "0189",
+        "g" * 32,
+        5,
+        None,
+        ["x"],
+        f"{{{ID}}}",
+        ID.urn,
+        f" {ID}",
+        f"{ID}\n",
+        "0-1-8-9-0-a-5-d-a-c-9-6-7-7-4-b-b-c-c-e-b-3-0-2-0-9-9-a-8-0-5-7",
+        "\u0660" * 32,
+    ],
+)
 def test_uuid_refuses_anything_else(value: object) -> None:
     with pytest.raises(GraphQLError, match="A UUID is text"):
         parse_uuid(value)

@@ -108,12 +108,6 @@ def test_each_difference_is_told_by_name(old: str, new: str, difference: str) ->
     assert any(line.startswith(difference) for line in found), found
 
 
-def test_what_comes_later_may_be_missing() -> None:
-    later = PROMISE + "type AuditLogPage { x: Int } type AuditLog { at: Int! }"
-
-    assert differences(build_schema(later), build_schema(PROMISE)) == []
-
-
 def test_command_compares_with_a_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

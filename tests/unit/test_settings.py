@@ -233,6 +233,7 @@ def test_all_problems_are_reported_at_once() -> None:
         ("API_KEYS", "ci:hush:owner"),
         ("API_KEYS", "c i:hush:read"),
         ("API_KEYS", "ci:hu:sh:read"),
+        ("API_KEYS", "Engine:hush:read"),
         ("ENCRYPTION_KEYS", "hush"),
         ("ENCRYPTION_KEYS", f"{KEY},hush"),
         ("DATABASE_URL", "mysql://user:hush@host/name"),
