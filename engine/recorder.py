@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from uuid import UUID
 
 import asyncpg
@@ -41,8 +42,8 @@ class Recorder:
         self._budget = budget
         self._accounting = accounting
         self._on_recorded = on_recorded
-        self._results: list[Finished] = []
-        self._unsent: list[Claim] = []
+        self._results: dict[UUID, Finished] = {}
+        self._unsent: dict[UUID, Claim] = {}
         self._ended = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -55,16 +56,16 @@ class Recorder:
     @property
     def log_ids(self) -> list[UUID]:
         """Return the ids of these attempts."""
-        return [*(end.claim.log_id for end in self._results), *(one.log_id for one in self._unsent)]
+        return [*self._results, *self._unsent]
 
     def put(self, end: Finished) -> None:
         """Take how an attempt ended."""
-        self._results.append(end)
+        self._results[end.claim.log_id] = end
         self._note()
 
     def give_back(self, claim: Claim) -> None:
         """Take a claim that was not sent."""
-        self._unsent.append(claim)
+        self._unsent[claim.log_id] = claim
         self._note()
 
     async def run(self) -> None:
@@ -92,9 +93,12 @@ class Recorder:
 
     async def _record_all(self) -> None:
         while self.waiting:
-            batch, unsent = self._results[:BATCH], self._unsent[:BATCH]
+            batch = list(islice(self._results.values(), BATCH))
+            unsent = list(islice(self._unsent.values(), BATCH))
             try:
                 await self._database.transact(partial(self._record, batch, unsent))
+            except asyncpg.DiskFullError:
+                raise  # none of them would fare better alone
             except asyncpg.PostgresError:
                 if len(batch) + len(unsent) == 1:
                     raise
@@ -112,24 +116,27 @@ class Recorder:
             try:
                 await self._database.transact(partial(self._record, [end], []))
             except asyncpg.PostgresError:
-                refused.append(end)
+                refused.append(end.claim.log_id)
             else:
                 self._forget([end], [])
         for one in unsent:
             await self._database.transact(partial(self._record, [], [one]))
             self._forget([], [one])
+        for log_id in refused:
+            self._results[log_id] = self._results.pop(log_id)
         if refused:
-            self._results = [end for end in self._results if end not in refused] + refused
             raise asyncpg.DataError(f"{len(refused)} results were refused")
 
     def _forget(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
-        """Drop what is recorded; it stands at the head of its queue, unless one was refused."""
+        """Drop what is recorded; an attempt given back may have been claimed and ended anew."""
         for end in batch:
-            self._results.remove(end)
+            if self._results[end.claim.log_id] is end:
+                del self._results[end.claim.log_id]
             if end.status is not LogStatus.QUEUED:
                 DELIVERIES.labels(end.status).inc()
         for one in unsent:
-            self._unsent.remove(one)
+            if self._unsent[one.log_id] is one:
+                del self._unsent[one.log_id]
         if not self.waiting:
             self._empty.set()
 

@@ -65,7 +65,7 @@ create trigger on_claim after update on task_logs for each row
 """
 SLOW_DISK = """
 create function be_slow() returns trigger language plpgsql as $$ begin
-    perform pg_sleep(0.4);
+    perform pg_sleep(0.2);
     return null;
 end $$;
 """
@@ -151,7 +151,7 @@ async def test_full_disk_delays_ticks_and_results_and_loses_none(
     async def was_refused() -> bool:
         ticks = await other.fetchval("select last_value from refused_insert")
         results = await other.fetchval("select last_value from refused_update")
-        return bool(min(ticks, results) > 5)
+        return bool(min(ticks, results) > 3)
 
     await wait_until(was_refused, what="ticks and results refused")
     await other.execute("update disk set is_full = false")
