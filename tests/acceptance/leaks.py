@@ -21,12 +21,12 @@ where table_schema = 'public' and table_type = 'BASE TABLE'
 """
 READ_ALL = """
 {
-  tasks(limit: 100) {
+  tasks(limit: 20) {
     data {
       id name schedule scheduleDescription timezone webhookUrl payload maxRetry status statusReason
       failureThreshold overlapPolicy misfirePolicy misfireGraceSeconds deliveryGuarantee createdAt
       updatedAt nextRunAt nextRuns lastLog { ...log }
-      logs(limit: 100) { data { ...log } meta { total } }
+      logs(limit: 5) { data { ...log } meta { total } }
     }
     meta { page limit total totalPages }
   }
