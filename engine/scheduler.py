@@ -56,6 +56,8 @@ class Scheduler:
         self._changed: set[UUID] = set()
         self._gaps: set[UUID] = set()
         self._is_stale = False
+        self._is_retrying = False
+        self._retry_at = 0.0
         self._wake = asyncio.Event()
         self._awaiting_changes: list[asyncio.Future[None]] = []
         self._awaiting_comparison: list[asyncio.Future[None]] = []
@@ -165,7 +167,19 @@ class Scheduler:
         return changed | gaps
 
     def _retry_soon(self) -> None:
-        asyncio.get_running_loop().call_later(RETRY_SECONDS, self.reconcile_soon)
+        """Compare again when what is lost now counts as lagging; once a second at most."""
+        loop = asyncio.get_running_loop()
+        self._retry_at = loop.time() + RETRY_SECONDS
+        if not self._is_retrying:
+            self._is_retrying = True
+            loop.call_later(RETRY_SECONDS, self._retry)
+
+    def _retry(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._is_retrying = self._retry_at > loop.time()
+        if self._is_retrying:
+            loop.call_later(RETRY_SECONDS, self._retry)
+        self.reconcile_soon()
 
     def _note_gaps(self, task_ids: Collection[UUID]) -> None:
         self._gaps |= set(task_ids)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from engine import scheduler as scheduling
 from engine.cipher import WebhookCipher
@@ -373,6 +374,26 @@ async def test_gap_noticed_while_the_database_failed_is_not_forgotten(
         return await TaskLog.filter(task_id=task.id, skipped_count__gte=1).exists()
 
     await wait_until(is_filled, what="summary of the gap", timeout_seconds=6)
+
+
+async def test_lost_ticks_ask_for_one_comparison_a_second_while_the_database_fails(
+    engine: Engine, database: Database
+) -> None:
+    """Each failure asks for the next, and each lost batch too: they must not add up."""
+    loop = asyncio.get_running_loop()
+    await run_sql(database, "alter table task_cursors rename column cursor to elsewhere")
+    began = loop.time()
+    with capture_logs() as log:
+        for number in range(8):
+            loop.call_later(0.1 * number, engine._scheduler.buffer.drop, "a test")
+
+        await wait_until(
+            lambda: [entry["event"] for entry in log].count("reconcile_failed") == 4,
+            what="fourth comparison",
+        )
+
+    await run_sql(database, "alter table task_cursors rename column elsewhere to cursor")
+    assert loop.time() - began > 3.0
 
 
 async def test_reconcile_comes_in_time_however_many_notices_come(

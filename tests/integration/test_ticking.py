@@ -175,6 +175,34 @@ async def test_two_copies_store_and_send_each_tick_once(
     assert len({(row.task_id, row.scheduled_for) for row in rows}) == len(rows)
 
 
+async def test_copy_that_missed_the_notice_of_a_change_stores_no_tick_of_the_old_version(
+    database: Database,
+    cipher: WebhookCipher,
+    fake_discord: FakeDiscord,
+    start_engine: StartEngine,
+) -> None:
+    """Here nobody is told of a change by hand, and one copy is asked to look."""
+    told, untold = await start_engine(), await start_engine()
+    service = make_service(cipher, fake_discord.origin, told)
+    task = await make_task(service, fake_discord, schedule="* * * * * *", overlap_policy="ALLOW")
+    await untold.reloaded()
+    await fake_discord.wait_for(1)
+
+    await Task.filter(id=task.id).update(schedule="*/2 * * * * *")
+    await told.applied(task.id)
+    cursor = (await TaskCursor.get(task_id=task.id)).cursor
+    stale = untold._scheduler._jobs[task.id]
+
+    def has_ticked() -> bool:
+        return stale.last_tick is not None and stale.last_tick > cursor + timedelta(seconds=6)
+
+    await wait_until(has_ticked, what="ticks of the old version")
+    assert untold._scheduler._jobs[task.id] is stale
+    rows = [row.scheduled_for for row in await logs_of(task) if row.scheduled_for > cursor]
+    assert {at.second % 2 for at in rows} == {0}
+    assert {after - before for before, after in pairwise(rows)} == {timedelta(seconds=2)}
+
+
 @pytest.mark.parametrize(
     ("policy", "fired", "skipped"),
     [
