@@ -15,7 +15,7 @@ run: ## install what is missing and start the service
 
 test: ## run all tests, with coverage
 	@$(DEV)
-	@$(PY) -m pytest -n 4 --cov --cov-report=term
+	@$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report=term
 
 e2e: ## run the tests with Node's clients, a browser and Redis, installing what is missing
 	@$(DEV)

@@ -72,13 +72,12 @@ class Service:
 
 async def program(*arguments: str, settings: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run a command that ends by itself; return its exit status and what it printed."""
-    coverage = {name: text for name, text in os.environ.items() if name.startswith("COV")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "main.py",
         *arguments,
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"]} | coverage | dict(settings or {}),
+        env={"PATH": os.environ["PATH"]} | dict(settings or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -91,13 +90,12 @@ async def program(*arguments: str, settings: Mapping[str, str] | None = None) ->
 async def running(settings: Mapping[str, str], *, command: str = "serve") -> AsyncIterator[Service]:
     """Start the program with these settings, wait until it is healthy, and end it afterwards."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    coverage = {name: text for name, text in os.environ.items() if name.startswith("COV")}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "main.py",
         command,
         cwd=ROOT,
-        env=inherited | coverage | DEFAULTS | dict(settings),
+        env=inherited | DEFAULTS | dict(settings),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
