@@ -29,8 +29,8 @@ from models.enums import LogStatus, RunTrigger, TaskStatus
 
 log = structlog.get_logger(__name__)
 
-# As many are looked at for the shortest round trip.
-ROUND_TRIPS = 50
+# The shortest of so many round trips is known; of fewer, all may have been slow on their way.
+ROUND_TRIPS = 200
 # Components are rare, so the payload is parsed only when it may have some.
 _COMPONENTS = '"components"'
 
@@ -150,7 +150,8 @@ class Delivery:
             return None
         if duration_seconds is not None:
             self._durations.append(duration_seconds)
-        shortest_seconds = min(self._durations, default=0.0)
+        is_known = len(self._durations) == ROUND_TRIPS
+        shortest_seconds = min(self._durations) if is_known else 0.0
         return datetime.fromtimestamp(self._clock() - shortest_seconds, UTC)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -152,8 +152,13 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(folder: Path, *, copies: int) -> AsyncIterator[Cluster]:
-    """Start PostgreSQL in `folder`, a fake Discord and the copies; end them all afterwards."""
+async def cluster(
+    folder: Path, *, copies: int, unbudgeted: Sequence[str] = ()
+) -> AsyncIterator[Cluster]:
+    """Start PostgreSQL in `folder`, a fake Discord and the copies; end them all afterwards.
+
+    The copies may also send to the `unbudgeted` origins, for which GLOBAL_RATE doesn't hold.
+    """
     postgres = EmbeddedPostgres(folder / "db", durable=True)
     url = await asyncio.to_thread(postgres.start)
     fake = FakeDiscord(latency_seconds=LATENCY_SECONDS, global_limit=GLOBAL_LIMIT)
@@ -161,7 +166,7 @@ async def cluster(folder: Path, *, copies: int) -> AsyncIterator[Cluster]:
         await migrate(url)
         await install(url)
         async with fake, AsyncExitStack() as stack:
-            settings = _settings(url, fake)
+            settings = _settings(url, fake, unbudgeted)
             places = [
                 Copy(number, settings | {"DATA_DIR": str(folder / f"copy{number}")})
                 for number in range(1, copies + 1)
@@ -183,11 +188,11 @@ def instance_id(service: Service) -> str:
     raise AssertionError(f"no engine_started in:\n{service.text}")
 
 
-def _settings(url: str, fake: FakeDiscord) -> dict[str, str]:
+def _settings(url: str, fake: FakeDiscord, unbudgeted: Sequence[str]) -> dict[str, str]:
     return {
         "API_KEY": API_KEY,
         "DATABASE_URL": url,
-        "DISCORD_ORIGINS": fake.origin,
+        "DISCORD_ORIGINS": ",".join([fake.origin, *unbudgeted]),
         "GLOBAL_RATE_ORIGINS": fake.origin,
         "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
     }
