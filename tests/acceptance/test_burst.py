@@ -7,19 +7,11 @@ import pytest
 from tests.chaos.burst import run_burst
 
 WEBHOOKS = 20
-<<<<<<< Updated upstream
-# More than a channel takes in a minute.
-TICKS = 34
-
-
-@pytest.mark.timeout(200)
-=======
 # Three times what a webhook takes at once; more than 30 would take more than a minute.
 TICKS = 15
 
 
 @pytest.mark.timeout(120)
->>>>>>> Stashed changes
 async def test_burst_from_three_copies_meets_no_limit_and_keeps_its_order(tmp_path: Path) -> None:
     figures = await run_burst(tmp_path, webhooks=WEBHOOKS, ticks=TICKS)
 
