@@ -79,7 +79,9 @@ class Delivery:
             url = self._cipher.decrypt(claim.encrypted_url)
             return parse_webhook_url(url, origins=self._origins)
         except (WrongEncryptionKeys, InvalidWebhookUrl) as error:
-            return _unsent(claim, LogStatus.FAILED, str(error), counts_as_failure=True)
+            # That this copy has other keys than the one that stored it is no fault of the task.
+            is_fault = isinstance(error, InvalidWebhookUrl)
+            return _unsent(claim, LogStatus.FAILED, str(error), counts_as_failure=is_fault)
 
     async def send(self, claim: Claim, address: WebhookAddress) -> Finished:
         """POST the attempt, once, and return how it ended."""

@@ -17,6 +17,8 @@ from models.database import is_unavailable
 from schema.complexity import MAX_TOKENS
 
 MAX_FIELD_ERRORS: Final = 100
+MAX_SENTENCE_CHARS: Final = 1_000
+"""What is looked at of a sentence of graphql-core, which may repeat a megabyte of the client's."""
 MAX_TOLD: Final = 3
 """How many field errors the message itself tells."""
 
@@ -31,7 +33,7 @@ _VARIABLE: Final = re.compile(
 )
 # It ends by repeating the value, a long one cut in the middle.
 _FOUND: Final = re.compile(
-    r"(?:[,;]? (?:found|but got)|(?<= cannot represent)(?P<kind>[\w -]* value)): .*",
+    r"(?:[,;]? (?:found|but got)|(?<= cannot represent)(?P<kind>[\w -]{0,40} value)): .*",
     re.DOTALL | re.IGNORECASE,
 )
 # What it quotes of a text that it can't parse: a wrong place may hold anything.
@@ -163,6 +165,9 @@ def _named(error: FieldError, *prefix: str) -> FieldError:
 
 def _without_values(message: str) -> str:
     """Return graphql-core's sentence without the client's own values: one may be a webhook URL."""
+    if len(message) > MAX_SENTENCE_CHARS:
+        # At the end of a word: half of one may be half of a token.
+        message = message[:MAX_SENTENCE_CHARS].rpartition(" ")[0]
     shown = _FOUND.sub(lambda found: found["kind"] or "", _LEXEME.sub(r"\1", message))
     ends = shown == message or shown.endswith((".", "?"))
     return mask_words(shown if ends else f"{shown}.")
@@ -176,7 +181,8 @@ def _variable_fields(message: str, error: GraphQLError) -> list[FieldError]:
     variable, path, reason = match.groups()
     steps = [int(index) if index else key for key, index in _STEP.findall(path or "")]
     operation = error.source.body if error.source is not None else ""
-    argument = re.search(rf"(\w+)\s*:\s*\${variable}\b", operation)
+    # Bounded, because the text may be a megabyte made to be searched in vain again and again.
+    argument = re.search(rf"\b(\w{{1,64}})\s{{0,9}}:\s{{0,9}}\${variable}\b", operation)
     return [FieldError((argument[1] if argument else variable, *steps), reason)]
 
 
