@@ -53,20 +53,27 @@ class Accounting:
 
             _count(await database.transact(partial(self._store, ticks)))
 
-    async def close(self, connection: Connection, task_ids: Collection[UUID]) -> None:
+    async def close(
+        self, connection: Connection, task_ids: Collection[UUID]
+    ) -> dict[UUID, datetime]:
         """Account for all ticks of these tasks up to now, inside the caller's transaction.
+
+        Returns for each ACTIVE one what instant that was: the change counts from there.
 
         To be called before a change after which their ticks are others, or none.
         """
         await lock_cursors(connection, task_ids)
+        rows = await read_rows(connection, task_ids)
+        until = {row.id: row.read_at for row in rows}
         gaps: Sequence[Gap] = [
             Gap(row=row, schedule=schedule, until=row.read_at)
-            for row in await read_rows(connection, task_ids)
+            for row in rows
             if (schedule := _schedule(row)) is not None
         ]
         while gaps:
             ticks, gaps = await asyncio.to_thread(self._plan, gaps)
             _count(await self._store(ticks, connection))
+        return until
 
     def _plan(self, gaps: Sequence[Gap]) -> tuple[list[Tick], Sequence[Gap]]:
         """Return the ticks of the first of these gaps, and the gaps that are left."""

@@ -182,10 +182,14 @@ select extract(epoch from least((
 
 _RELEASE = """
 with released as (
-    update task_logs set claimed_by = null, started_at = null
-    where id = any($2::uuid[]) and claimed_by = $1 and status = 'QUEUED'
+    update task_logs l set claimed_by = null, started_at = null
+    from unnest($2::uuid[], $3::timestamptz[]) as r (id, started_at)
+    where l.id = r.id and l.started_at = r.started_at and l.claimed_by = $1
+        and l.status = 'QUEUED'
+    returning l.webhook_key
 )
-update webhook_lanes set owner = null where webhook_key = any($3::bytea[]) and owner = $1
+update webhook_lanes l set owner = null
+from released r where l.webhook_key = r.webhook_key and l.owner = $1
 """
 
 
@@ -274,7 +278,7 @@ async def release(connection: Connection, *, instance_id: UUID, claims: Sequence
         _RELEASE,
         instance_id,
         [claim.log_id for claim in claims],
-        [claim.webhook_key for claim in claims],
+        [claim.started_at for claim in claims],
     )
 
 

@@ -23,9 +23,11 @@ NO_TIME = "the run's deadline passed, or the task was deleted"
 # The lanes are locked here, so that the later statement which works out `next_at` sees every tick
 # that was stored before it: in one statement it would not.
 _OURS = """
-select l.id from unnest($1::uuid[], $2::bytea[]) as f (id, webhook_key)
+select l.id from unnest($1::uuid[], $2::bytea[], $4::timestamptz[])
+    as f (id, webhook_key, started_at)
 join webhook_lanes w on w.webhook_key = f.webhook_key
-join task_logs l on l.id = f.id and l.claimed_by = $3 and l.status = 'QUEUED'
+join task_logs l on l.id = f.id and l.claimed_by = $3 and l.started_at = f.started_at
+    and l.status = 'QUEUED'
 order by w.webhook_key for update of w, l
 """
 
@@ -109,6 +111,7 @@ async def record(
         [end.claim.log_id for end in finished],
         [end.claim.webhook_key for end in finished],
         instance_id,
+        [end.claim.started_at for end in finished],
     )
     ours = {row["id"] for row in rows}
     ends = [end for end in finished if end.claim.log_id in ours]

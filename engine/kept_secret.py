@@ -26,5 +26,15 @@ def kept_secret(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
         file.write(f"{secret}\n")
         file.flush()
         os.fsync(file.fileno())
-    Path(new).rename(path)
+    try:
+        os.link(new, path)  # unlike a rename, it never takes the place of another's
+    except FileExistsError:
+        return kept_secret(path, make)
+    finally:
+        Path(new).unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
     return secret, True

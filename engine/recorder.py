@@ -96,7 +96,7 @@ class Recorder:
             batch = list(islice(self._results.values(), BATCH))
             unsent = list(islice(self._unsent.values(), BATCH))
             try:
-                await self._database.transact(partial(self._record, batch, unsent))
+                recorded = await self._database.transact(partial(self._record, batch, unsent))
             except asyncpg.DiskFullError:
                 raise  # none of them would fare better alone
             except asyncpg.PostgresError:
@@ -105,6 +105,7 @@ class Recorder:
                 await self._record_singly(batch, unsent)
             else:
                 self._forget(batch, unsent)
+                _count(recorded)
 
     async def _record_singly(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
         """Record each for itself, so that one the database refuses harms no other.
@@ -114,11 +115,12 @@ class Recorder:
         refused = []
         for end in batch:
             try:
-                await self._database.transact(partial(self._record, [end], []))
+                recorded = await self._database.transact(partial(self._record, [end], []))
             except asyncpg.PostgresError:
                 refused.append(end.claim.log_id)
             else:
                 self._forget([end], [])
+                _count(recorded)
         for one in unsent:
             await self._database.transact(partial(self._record, [], [one]))
             self._forget([], [one])
@@ -132,8 +134,6 @@ class Recorder:
         for end in batch:
             if self._results[end.claim.log_id] is end:
                 del self._results[end.claim.log_id]
-            if end.status is not LogStatus.QUEUED:
-                DELIVERIES.labels(end.status).inc()
         for one in unsent:
             if self._unsent[one.log_id] is one:
                 del self._unsent[one.log_id]
@@ -142,11 +142,11 @@ class Recorder:
 
     async def _record(
         self, batch: Sequence[Finished], unsent: Sequence[Claim], connection: Connection
-    ) -> None:
+    ) -> Sequence[Finished]:
         if unsent:
             await release(connection, instance_id=self._instance_id, claims=unsent)
         if not batch:
-            return
+            return ()
         recorded = await record(
             connection,
             batch,
@@ -156,3 +156,10 @@ class Recorder:
         )
         if len(recorded) < len(batch):
             log.warning("claims_lost", count=len(batch) - len(recorded))
+        return recorded
+
+
+def _count(recorded: Sequence[Finished]) -> None:
+    for end in recorded:
+        if end.status is not LogStatus.QUEUED:
+            DELIVERIES.labels(end.status).inc()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -30,6 +30,8 @@ Connection = BaseDBAsyncClient
 # A change of one of these may end the ticks that a task had so far.
 _ENDS_TICKS = frozenset({"schedule", "timezone", "status"})
 
+# A new schedule begins where the old one was closed, however long the change took.
+_GO_ON = "update task_cursors set cursor = $2 where task_id = $1 and cursor > $2"
 _LOCK = "select task_id from task_cursors where task_id = $1 for update"
 _REVIVE = "update webhook_lanes set dead_reason = null where webhook_key = $1"
 _NOTIFY = "select pg_notify($1, $2)"
@@ -234,13 +236,16 @@ class TaskService:
         before, key_before = snapshot(task), task.webhook_key
         if columns.get("status"):
             columns["status_reason"] = None
+        closed_at = None
         if not _ENDS_TICKS.isdisjoint(columns):
-            await self._close_ticks(connection, task)
+            closed_at = await self._close_ticks(connection, task)
         if columns:
             await task.update_from_dict(columns).save(
                 using_db=connection, update_fields=list(columns)
             )
             await task.refresh_from_db(using_db=connection)
+        if closed_at is not None:
+            await connection.execute_query(_GO_ON, [task.id, closed_at])
         changes = difference(before, snapshot(task))
         if key_before != task.webhook_key and "webhookUrl" not in changes:
             shown = task.webhook_url_masked
@@ -250,11 +255,12 @@ class TaskService:
         await self._after_change(connection, task, before=key_before)
         return task
 
-    async def _close_ticks(self, connection: Connection, task: Task) -> None:
-        """Store the ticks that an ACTIVE task had up to now; afterwards it has others, or none."""
-        if task.status is TaskStatus.ACTIVE:
-            async with connection.acquire_connection() as raw:
-                await self._accounting.close(raw, [task.id])
+    async def _close_ticks(self, connection: Connection, task: Task) -> datetime | None:
+        """Store the ticks that an ACTIVE task had up to now, and return what instant that was."""
+        if task.status is not TaskStatus.ACTIVE:
+            return None
+        async with connection.acquire_connection() as raw:
+            return (await self._accounting.close(raw, [task.id])).get(task.id)
 
     async def _after_change(
         self, connection: Connection, task: Task, *, before: bytes | None

@@ -1,5 +1,6 @@
 """What becomes of ticks that no job has stored yet when their task changes."""
 
+import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
@@ -57,6 +58,34 @@ async def test_change_after_a_long_gap_keeps_to_the_misfire_policy(
     assert summary.trigger is fired.trigger is RunTrigger.CATCH_UP
     assert summary.skipped_count in (599, 600)
     assert summary.feed_id is not None
+
+
+async def test_new_schedule_begins_where_the_old_one_was_closed(
+    database: Database, service: TaskService, fake_discord: FakeDiscord
+) -> None:
+    """However long the change waits in between, here for the webhook's lane."""
+    task = await make_task(service, fake_discord, schedule=EACH_SECOND)
+    await service.trigger(ACTOR, task.id)
+    async with database.transaction() as connection:
+        await connection.execute("select from webhook_lanes for update")
+        changing = asyncio.create_task(service.update(ACTOR, task.id, {"timezone": "CET"}))
+
+        async def is_waiting() -> bool:
+            async with database.connection() as other:
+                waited = """
+                    select count(*) from pg_locks where waitstart < clock_timestamp() - $1::interval
+                """
+                return bool(await other.fetchval(waited, timedelta(seconds=1.2)))
+
+        await wait_until(is_waiting, what="change that waits")
+    await changing
+
+    async with database.connection() as connection:
+        cursor = await connection.fetchval("select cursor from task_cursors")
+        now = await connection.fetchval("select clock_timestamp()")
+    rows = [row for row in await logs_of(task) if row.trigger is not RunTrigger.MANUAL]
+    newest = max((row.scheduled_for for row in rows), default=task.created_at)
+    assert cursor - newest < timedelta(seconds=1) <= now - cursor
 
 
 async def test_ticks_before_a_deletion_are_stored_by_it(

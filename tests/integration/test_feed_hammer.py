@@ -53,9 +53,9 @@ update task_cursors set cursor = '{BEGAN}';
 insert into webhook_lanes (webhook_key, origin) select webhook_key, origin from tasks;
 
 insert into task_logs (id, run_id, task_id, webhook_key, trigger, scheduled_for, execution_time,
-    deadline_at, status, claimed_by)
+    deadline_at, status, claimed_by, started_at)
 select gen_random_uuid(), gen_random_uuid(), id, webhook_key, 'MANUAL', now(), now(),
-    now() + interval '1 hour', 'QUEUED', '{ME}'
+    now() + interval '1 hour', 'QUEUED', '{ME}', '{BEGAN}'
 from (select * from tasks order by id limit {ATTEMPTS // ATTEMPTS_OF_TASK // 2}) t,
     generate_series(1, {ATTEMPTS_OF_TASK});
 """

@@ -167,9 +167,8 @@ async def test_time_of_the_next_claim(seeded: "asyncpg.Connection[asyncpg.Record
 
 async def test_release(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
     rows = (await queued_logs(seeded))[:10]
-    whole = await scanned_whole(
-        seeded, claims._RELEASE, uuid4(), ids_of(rows), [row["webhook_key"] for row in rows]
-    )
+    started = [datetime.now(UTC)] * len(rows)
+    whole = await scanned_whole(seeded, claims._RELEASE, uuid4(), ids_of(rows), started)
 
     assert whole <= {"webhook_lanes"}
 
@@ -215,7 +214,7 @@ async def test_recording_ends(seeded: "asyncpg.Connection[asyncpg.Record]", batc
     ids, keys = ids_of(rows), [row["webhook_key"] for row in rows]
     nothing: list[None] = [None] * batch
     statements: list[tuple[str, list[object]]] = [
-        (finish._OURS, [ids, keys, uuid4()]),
+        (finish._OURS, [ids, keys, uuid4(), [datetime.now(UTC)] * batch]),
         (finish._RETRIES, [[uuid4() for _ in ids], ids, [A_MINUTE] * batch]),
         (finish._GIVE_BACK, [ids, nothing]),
         (finish._END, [ids, ["SUCCESS"] * batch, *[nothing] * 5]),
