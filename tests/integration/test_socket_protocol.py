@@ -322,10 +322,10 @@ async def test_pages_of_this_origin_and_of_allowed_ones_may_connect(api: Api) ->
             assert await socket.init({}) == {"type": "connection_ack"}
 
 
-async def test_each_operation_counts_as_a_request(
+async def test_each_socket_and_each_operation_counts_as_a_request(
     database: Database, cipher: WebhookCipher
 ) -> None:
-    async with serving(make_app(database, cipher, RATE_LIMIT="2/hour")) as api:
+    async with serving(make_app(database, cipher, RATE_LIMIT="3/hour")) as api:
         assert (await api.post(NAME)).status == 200
         async with open_socket(api.url) as socket:
             await socket.init()
