@@ -6,16 +6,19 @@ A reason that a check gives never holds the value: it may be a secret.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, SecretStr, StringConstraints
+from redis.asyncio import BlockingConnectionPool
+from redis.exceptions import RedisError
 
 DISCORD_ORIGINS = (
     "https://discord.com",
@@ -30,6 +33,40 @@ MAKE_ENCRYPTION_KEY = (
 
 ENGINE_ACTOR = "engine"
 """What the audit log calls the service itself; no key may have this name."""
+
+MIN_PRODUCTION_KEY_CHARS = 24
+MIN_DIFFERENT_CHARS = 8
+"""A random key of 24 hexadecimal digits has fewer once in 40,000 times."""
+
+# Words of examples. The short ones only where no letter is beside them: in random text any four
+# letters come up once in 25,000 keys.
+_EXAMPLE = re.compile(
+    r"change.?me|example|placeholder|password|secret|api.?key|your.?key|[<>]"
+    r"|(?<![a-z])(?:test|demo)(?![a-z])",
+    re.IGNORECASE,
+)
+
+# The options of a URL that mean the same to both users of Redis, the cache and the limits.
+# Source: redis-py, URL_QUERY_ARGUMENT_PARSERS and SSLConnection.
+_REDIS_OPTIONS = frozenset(
+    {
+        "client_name",
+        "db",
+        "health_check_interval",
+        "max_connections",
+        "protocol",
+        "socket_connect_timeout",
+        "socket_keepalive",
+        "socket_timeout",
+        "ssl_ca_certs",
+        "ssl_ca_path",
+        "ssl_cert_reqs",
+        "ssl_certfile",
+        "ssl_check_hostname",
+        "ssl_keyfile",
+        "timeout",
+    }
+)
 
 _KEY = re.compile(r"[!-+\--9;-~]+")  # printable ASCII without blank, comma and colon
 _ORIGIN = r"(?i)^https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
@@ -102,6 +139,28 @@ def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     return check
 
 
+def _redis_options(url: SecretStr) -> SecretStr:
+    """Return a URL of which a connection can be made; none is opened. Raises: ValueError."""
+    text = url.get_secret_value()
+    options = {name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)}
+    if options - _REDIS_OPTIONS:
+        # An unknown name isn't told: it may be a part of a password with a bare ? in it.
+        raise ValueError(
+            f"an option after ? is unknown; known are {', '.join(sorted(_REDIS_OPTIONS))}"
+        )
+    try:
+        BlockingConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call] # redis has no type for it
+    except (TypeError, ValueError, RedisError):  # their messages may hold a value
+        raise ValueError("an option after ? has a wrong value, or needs rediss://") from None
+    return url
+
+
+def _not_over(moment: datetime) -> datetime:
+    if moment <= datetime.now(UTC):
+        raise ValueError("it is in the past")
+    return moment
+
+
 def _network(value: object) -> object:
     """Return the network of an address, such as 10.0.0.0/8 or 127.0.0.1."""
     return ip_network(value, strict=False) if isinstance(value, str) else value
@@ -120,11 +179,23 @@ FernetKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
 PlainKey = Annotated[SecretStr, AfterValidator(_plain_key)]
 NamedKey = Annotated[ApiKey, BeforeValidator(_named_key)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_begins_with("postgresql", "postgres"))]
-RedisUrl = Annotated[SecretStr, AfterValidator(_begins_with("redis", "rediss"))]
+RedisUrl = Annotated[
+    SecretStr, AfterValidator(_begins_with("redis", "rediss")), AfterValidator(_redis_options)
+]
+Future = Annotated[AwareDatetime, AfterValidator(_not_over)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Contact = Annotated[
     str, StringConstraints(pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://\S+|tel:[+0-9-]+)$")
 ]
+
+
+def is_weak(key: str) -> bool:
+    """Return whether a key is short, has few different characters, or is an example's."""
+    return (
+        len(key) < MIN_PRODUCTION_KEY_CHARS
+        or len(set(key)) < MIN_DIFFERENT_CHARS
+        or _EXAMPLE.search(key) is not None
+    )
 
 
 def misspelt(env_file: Path | None, known: set[str]) -> list[str]:

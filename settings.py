@@ -5,7 +5,6 @@ table are made of it.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -14,7 +13,6 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     Field,
     ValidationError,
     model_validator,
@@ -25,9 +23,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from setting_types import (
     DISCORD_ORIGINS,
     MAKE_ENCRYPTION_KEY,
+    MIN_PRODUCTION_KEY_CHARS,
     ApiKey,
     Contact,
     FernetKey,
+    Future,
     KeyRole,
     NamedKey,
     Network,
@@ -38,14 +38,13 @@ from setting_types import (
     RedisUrl,
     Split,
     Upper,
+    is_weak,
     misspelt,
 )
 
 ROOT_DATA_DIR = Path("/var/lib/discord-task-scheduler")
-MIN_PRODUCTION_KEY_CHARS = 24
 
 _SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS", "REDIS_URL"})
-_EXAMPLE = re.compile(r"change.?me|example|placeholder|your.?(api.?)?key|[<>]", re.IGNORECASE)
 
 
 class SettingsError(Exception):
@@ -132,7 +131,7 @@ class Settings(BaseSettings):
     encryption_keys: Annotated[tuple[FernetKey, ...], Split] = ()
     """Fernet keys for stored webhook URLs, comma-separated: the first encrypts, all decrypt."""
     api_key: PlainKey | None = None
-    """The API's one admin key; in production at least 24 characters."""
+    """The API's one admin key; in production at least 24 random characters."""
     api_keys: Annotated[tuple[NamedKey, ...], Split] = ()
     """More keys of the API, as name:key:admin or name:key:read, comma-separated."""
     max_body_bytes: int = Field(1_048_576, ge=1_024, le=104_857_600)
@@ -152,8 +151,8 @@ class Settings(BaseSettings):
     """The most wrong keys of one client address, a number per second, minute or hour."""
     security_contact: Contact = "mailto:security@localhost"
     """For /.well-known/security.txt: mailto:, https: or tel: of who takes reports."""
-    security_expires: AwareDatetime | None = None
-    """When security.txt ends, as 2027-01-31T00:00:00Z; unset: a year after the start."""
+    security_expires: Future | None = None
+    """When security.txt ends, in the future, as 2027-01-31T00:00:00Z; unset: in a year."""
 
     discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
     """Origins that a webhook URL may have, comma-separated; in production https:// only."""
@@ -244,11 +243,10 @@ def _production_problems(settings: Settings) -> Iterator[str]:
     if not settings.encryption_keys and not settings.database_url:
         yield f"ENCRYPTION_KEYS: got nothing; production needs them: {MAKE_ENCRYPTION_KEY}"
     for access in settings.access_keys:
-        secret = access.key.get_secret_value()
-        if len(secret) < MIN_PRODUCTION_KEY_CHARS or _EXAMPLE.search(secret):
+        if is_weak(access.key.get_secret_value()):
             yield (
-                f"API_KEY or API_KEYS: the key called {access.name} is short or an example's; "
-                f"production takes at least {MIN_PRODUCTION_KEY_CHARS} random characters"
+                f"API_KEY or API_KEYS: the key called {access.name} is short, monotonous or an "
+                f"example's; production takes {MIN_PRODUCTION_KEY_CHARS} random characters or more"
             )
     for origin in settings.discord_origins:
         if not origin.startswith("https://"):

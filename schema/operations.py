@@ -1,6 +1,7 @@
 """Each operation is counted by its name and outcome, which the line of its request tells too."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import structlog
@@ -39,15 +40,23 @@ class CountOperation(SchemaExtension):
 
     def __init__(self, names: OperationNames) -> None:
         self._names = names
-        self._is_counted = False
+        self._is_executed = self._is_counted = False
+
+    def on_execute(self) -> Iterator[None]:
+        """Note that the operation wasn't refused."""
+        self._is_executed = True
+        yield
 
     def get_results(self) -> dict[str, Any]:
-        """Add nothing to the answer: Strawberry asks for this last, for a stream several times."""
-        if not self._is_counted:
+        """Add nothing to the answer: Strawberry asks for this last, for a stream several times.
+
+        Of a stream that was refused it asks once before the errors have their codes.
+        """
+        errors = self.execution_context.pre_execution_errors or ()
+        codes = [(error.extensions or {}).get("code") for error in errors]
+        if not self._is_counted and (codes[0] if codes else self._is_executed):
             self._is_counted = True
-            errors = self.execution_context.pre_execution_errors or ()
-            codes = ((error.extensions or {}).get("code") for error in errors)
-            outcome = str(next(codes, OK))
+            outcome = str(codes[0]) if codes else OK
             name = well_formed(self.execution_context.operation_name)
             note_outcome(self._names.label(name, outcome), outcome, name=name)
         return {}

@@ -20,7 +20,7 @@ if [ -n "$missing" ]; then
     apt-get --quiet --yes --no-install-recommends install $missing
 fi
 
-[ -d web/static/graphiql ] || sh web/graphiql/build.sh
+[ -e web/static/graphiql/graphiql.min.js.gz ] || sh web/graphiql/build.sh
 (cd tests/e2e/clients && npm install --no-package-lock --no-audit --no-fund --loglevel=error)
 
 exec .venv/bin/python -m pytest tests/e2e "$@"

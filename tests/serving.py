@@ -161,13 +161,18 @@ class Api:
 async def serving(
     app: ASGIApp,
     *,
+    root_path: str = "",
     max_message_bytes: int = 1_048_576,
     ping_seconds: float = PING_SECONDS,
     http: type[BoundedHttp] = BoundedHttp,
 ) -> AsyncIterator[Api]:
     """Serve the application on a free port of 127.0.0.1, as `main` does."""
     server = http_server(
-        app, max_message_bytes=max_message_bytes, ping_seconds=ping_seconds, http=http
+        app,
+        root_path=root_path,
+        max_message_bytes=max_message_bytes,
+        ping_seconds=ping_seconds,
+        http=http,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))

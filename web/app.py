@@ -7,7 +7,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route, WebSocketRoute
@@ -37,6 +36,8 @@ from web.socket_log import SocketLog
 
 # How long a browser may remember what it may ask for.
 PREFLIGHT_SECONDS: Final = 7200
+# Orchestrators ask for these, and must never be told to come back later.
+HEALTH_PATHS: Final = ("/health", "/health/live")
 
 log = structlog.get_logger(__name__)
 
@@ -62,18 +63,18 @@ def create_app(
             Route("/.well-known/security.txt", _security_txt(settings).page),
             *(_api_routes(settings, keys, services, limits) if Role.API in settings.roles else ()),
         ],
-        middleware=_middleware(settings),
+        middleware=_middleware(settings, limits),
         exception_handlers={HTTPException: _refused},
     )
     app.router.redirect_slashes = False
     return app
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def _middleware(settings: Settings, limits: ClientLimits) -> list[Middleware]:
     """Return what is around every request, the outermost first.
 
     A line in the log needs the real client, and every answer needs the headers, also the one to an
-    error: without those of CORS a page could not read it.
+    error: without those of CORS a page could not read it. Preflights are answered uncounted.
     """
     cors = Middleware(
         CORSMiddleware,
@@ -91,6 +92,7 @@ def _middleware(settings: Settings) -> list[Middleware]:
         *([cors] if settings.allowed_origins else []),
         Middleware(InternalErrors),
         Middleware(BodyLimit, max_body_bytes=settings.max_body_bytes),
+        Middleware(RateLimit, limits=limits, exempt=HEALTH_PATHS),
     ]
 
 
@@ -117,19 +119,17 @@ def _api_routes(
         services=services,
         allowed_origins=settings.allowed_origins,
     )
-    limited = [Middleware(RateLimit, limits=limits)]
     routes = [
-        Route("/graphql", view, methods=["POST"], middleware=limited),
+        Route("/graphql", view, methods=["POST"]),
         WebSocketRoute("/graphql", socket),
     ]
     if not settings.graphiql:
         return [*routes, Route("/graphql", _not_found)]
     graphiql = GraphiQL()
-    packed = [Middleware(GZipMiddleware)]
     return [
         *routes,
         Route("/graphql", graphiql.page),
-        Route("/graphql/assets/{name}", graphiql.asset, middleware=packed),
+        Route("/graphql/assets/{name}", graphiql.asset),
     ]
 
 

@@ -5,6 +5,8 @@ from typing import Any
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 
 log = structlog.get_logger(__name__)
 
@@ -106,3 +108,40 @@ class BoundedHttp(HttpToolsProtocol):
         if self._unread_timer is not None:
             self._unread_timer.cancel()
             self._unread_timer = None
+
+
+class BoundedSocket(WebSocketsSansIOProtocol):
+    """uvicorn's websocket, with a bound for what is kept of a client that nobody knows yet.
+
+    The service is the first to send only once it knows the client. Until then whatever comes is
+    counted, so that its connections don't take as much memory each as the longest message.
+    """
+
+    MAX_FIRST_BYTES = 16_384
+    """For the introduction, and whatever else comes before the first answer."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as the base has it
+        super().__init__(*args, **options)
+        self._first_bytes = 0
+        self._is_known = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; the first is the request for the upgrade, which BoundedHttp bounded."""
+        if self.handshake_initiated and not self._is_known:
+            self._first_bytes += len(data)
+            if self._first_bytes > self.MAX_FIRST_BYTES:
+                self._refuse()
+                return
+        super().data_received(data)
+
+    async def send(self, message: Any) -> None:  # noqa: ANN401 - as the base has it
+        """Send; with the first message the client is known."""
+        self._is_known = self._is_known or message["type"] == "websocket.send"
+        await super().send(message)
+
+    def _refuse(self) -> None:
+        if not self.transport.is_closing():
+            self.conn.fail(CloseCode.MESSAGE_TOO_BIG, "Too much before the introduction")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.transport.close()

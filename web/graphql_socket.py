@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from copy import copy
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 
 import orjson
 import structlog
@@ -26,19 +27,24 @@ from strawberry.subscriptions.protocols.graphql_transport_ws.types import (
     SubscribeMessage,
 )
 from strawberry.types.unset import UnsetType
+from structlog.contextvars import bind_contextvars
 
 from engine.audit import Actor
 from schema.context import OperationContext, Services
 from schema.errors import ErrorCode, api_error
 from schema.keys import KeyRing, presented_key
 from schema.loaders import Loaders
+from schema.operations import well_formed
 from schema.schema import ServiceSchema
 from web.answers import refusal
 from web.rate_limits import ClientLimits, RateLimited
 from web.requests import client_address, recognise, request_id
+from web.socket_log import operation_line
 
-MAX_OPERATIONS: Final = 50
+MAX_OPERATIONS: Final = 10
 INIT_SECONDS: Final = 10.0
+# The outcome of an operation that was ended before its first answer.
+UNANSWERED: Final = "unanswered"
 # A client that takes nothing for so long is cut off.
 SEND_SECONDS: Final = 30.0
 
@@ -64,11 +70,15 @@ class SocketAdapter(ASGIWebSocketAdapter):
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
-    """One socket; its operations share one context, whose loaders remember nothing."""
+    """One socket; each operation's context is the socket's with an id of its own.
+
+    They share its loaders, which remember nothing.
+    """
 
     view: "GraphQLSocket"
     websocket: SocketAdapter
     _lifetime: asyncio.Timeout
+    _asked = 0
 
     async def handle(self) -> None:
         """Serve the socket until it is closed, or nothing can be sent over it."""
@@ -81,17 +91,24 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
 
     async def handle_message(self, message: Message) -> None:
         """Take one message; what breaks the protocol closes the socket."""
-        if _is_well_formed(message):
-            await super().handle_message(message)
-        else:
+        if not _is_well_formed(message):
             await self.handle_invalid_message("Failed to parse message")
+        elif message["type"] != "connection_init" and not self.connection_init_received:
+            # The protocol would allow pings: nobody sends any before the introduction.
+            await self.websocket.close(code=4401, reason="Unauthorized")
+        else:
+            await super().handle_message(message)
 
     async def handle_connection_init(self, message: ConnectionInitMessage) -> None:
         """Find out who it is: by the payload, else by the headers that the socket came with."""
         payload = message.get("payload")
         payload = {} if payload is None else payload
         if not self.connection_init_received:
-            await self._authenticate(payload)
+            try:
+                await self._authenticate(payload)
+            except RateLimited as error:
+                await self.websocket.close(code=4429, reason=str(error))
+                return
         await super().handle_connection_init({**message, "payload": payload})
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
@@ -100,21 +117,26 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
             refused = api_error(
                 ErrorCode.RATE_LIMITED, f"A socket has at most {MAX_OPERATIONS} operations at once."
             )
-            await self.send_message(
-                {"id": message["id"], "type": "error", "payload": [refused.formatted]}
-            )
+            name = message["payload"].get("operationName")
+            with self._line(self._next_id(), name, ErrorCode.RATE_LIMITED):
+                await self.send_message(
+                    {"id": message["id"], "type": "error", "payload": [refused.formatted]}
+                )
         else:
             await super().handle_subscribe(message)
 
     async def run_operation(self, operation: Operation[OperationContext, None]) -> None:
-        """Run an operation to its end; it counts like a request."""
-        try:
-            await self.view.limits.admit(client_address(self.websocket.ws.scope))
-        except RateLimited as error:
-            refused = api_error(ErrorCode.RATE_LIMITED, str(error))
-            await operation.send_initial_errors([refused])
-        else:
-            await super().run_operation(operation)
+        """Run an operation to its end; it counts like a request, and is logged like one."""
+        own_id = self._next_id()
+        with self._line(own_id, operation.operation_name, UNANSWERED):
+            try:
+                await self.view.limits.admit(client_address(self.websocket.ws.scope))
+            except RateLimited as error:
+                bind_contextvars(outcome=ErrorCode.RATE_LIMITED)
+                refused = api_error(ErrorCode.RATE_LIMITED, str(error))
+                await operation.send_initial_errors([refused])
+            else:
+                await super(SocketHandler, self._as(own_id)).run_operation(operation)
 
     async def send_message(self, message: Message) -> None:
         """Send; when the client is gone, or takes nothing for too long, so is the socket."""
@@ -144,10 +166,25 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
         if principal is not None:
             actor = replace(self.context.actor, name=principal.name)
             self.context = replace(self.context, principal=principal, actor=actor)
-        elif given:
-            # The socket is refused anyway, whether there were too many or not.
-            with suppress(RateLimited):
-                await self.view.limits.refuse_key(client_address(scope))
+        else:
+            await self.view.limits.refuse_key(client_address(scope))
+
+    def _next_id(self) -> str:
+        self._asked += 1
+        return f"{self.context.actor.request_id}-{self._asked}"
+
+    def _line(self, own_id: str, name: str | None, outcome: str) -> AbstractContextManager[None]:
+        """Return what writes an operation's line; its outcome may become another meanwhile."""
+        bound = {"request_id": own_id, "operation": well_formed(name), "outcome": outcome}
+        return operation_line(self.context.actor.ip, **bound)
+
+    def _as(self, own_id: str) -> Self:
+        """Return this handler for one operation, whose errors and audit rows have its own id."""
+        handler = copy(self)
+        handler.context = replace(
+            self.context, actor=replace(self.context.actor, request_id=own_id)
+        )
+        return handler
 
 
 class GraphQLSocket(GraphQL[OperationContext, None]):

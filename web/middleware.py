@@ -23,7 +23,9 @@ MAX_BODY_SECONDS: Final = 10.0
 CLIENT_LEFT: Final = 499
 # Python refuses to read numbers of thousands of digits; this many are too long for any limit.
 MAX_LENGTH_DIGITS: Final = 18
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# What the audit log has room for, and what a log doesn't take for a webhook's token.
+MAX_REQUEST_ID_CHARS: Final = 64
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 log = structlog.get_logger(__name__)
 
@@ -87,10 +89,11 @@ class InternalErrors:
             await refusal(500, UNEXPECTED, request_id=request_id(scope))(scope, receive, send)
 
 
-def give_request_id(scope: Scope) -> str:
+def give_request_id(scope: Scope, max_chars: int = MAX_REQUEST_ID_CHARS) -> str:
     """Return the request's id, which everything that is logged about it carries from now on."""
     given = Headers(scope=scope).get("X-Request-ID", "")
-    given_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    is_kept = len(given) <= max_chars and _REQUEST_ID.fullmatch(given)
+    given_id = given if is_kept else uuid.uuid4().hex
     scope.setdefault("state", {})["request_id"] = given_id
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=given_id)

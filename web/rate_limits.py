@@ -1,5 +1,6 @@
 """How often one client may ask: RATE_LIMIT for requests, FAILED_KEY_LIMIT for refused keys."""
 
+from collections.abc import Collection
 from ipaddress import IPv6Address, ip_network
 from typing import Final, Self
 
@@ -15,7 +16,12 @@ from web.hits import Hits, Quota
 from web.requests import client_address, graphql_media_type, parse_address
 
 IPV6_PREFIX_BITS: Final = 64
-"""What one household or machine is given: all its addresses are one client."""
+"""What one network is given: all its addresses are one client."""
+IPV6_GUESSER_BITS: Final = 56
+"""What one household or machine may be given: whoever guesses keys has 256 networks there.
+
+Source: RIPE-690, section 4.2.
+"""
 
 
 class RateLimited(Exception):
@@ -43,33 +49,41 @@ class ClientLimits:
         )
 
     async def admit(self, client: str | None) -> Quota:
-        """Count a request, or an operation of a websocket. Raises: RateLimited."""
-        return await self._count(self._requests, "requests", client)
+        """Count a request, a websocket or an operation of one. Raises: RateLimited."""
+        return await self._count(self._requests, "requests", network_of(client))
 
     async def refuse_key(self, client: str | None) -> None:
         """Count a missing or wrong key; right ones are not counted. Raises: RateLimited."""
-        await self._count(self._refused_keys, "requests without a right API key", client)
+        network = network_of(client, IPV6_GUESSER_BITS)
+        await self._count(self._refused_keys, "requests without a right API key", network)
 
     async def aclose(self) -> None:
         """Close what the counting has open."""
         await self._hits.aclose()
 
-    async def _count(self, item: RateLimitItem, what: str, client: str | None) -> Quota:
-        is_within, quota = await self._hits.hit(item, what.replace(" ", "-"), network_of(client))
+    async def _count(self, item: RateLimitItem, what: str, network: str) -> Quota:
+        is_within, quota = await self._hits.hit(item, what.replace(" ", "-"), network)
         if not is_within:
             raise RateLimited(quota, what)
         return quota
 
 
 class RateLimit:
-    """Counts each request that passes here, and tells in the answer what the client has left."""
+    """Counts requests and websockets, and tells in each answer what the client has left.
 
-    def __init__(self, app: ASGIApp, limits: ClientLimits) -> None:
+    Those of the paths in `exempt` alone are not counted.
+    """
+
+    def __init__(self, app: ASGIApp, limits: ClientLimits, exempt: Collection[str] = ()) -> None:
         self._app = app
         self._limits = limits
+        self._exempt = exempt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or answer 429."""
+        """Serve one request or websocket, or answer 429, before any key is looked at."""
+        if scope["path"].removeprefix(scope.get("root_path", "")) in self._exempt:
+            await self._app(scope, receive, send)
+            return
         try:
             quota = await self._limits.admit(client_address(scope))
         except RateLimited as error:
@@ -105,9 +119,9 @@ def rate_limited(error: RateLimited, media_type: str = JSON_TYPE) -> Response:
     return refusal(429, str(error), media_type=media_type, headers=headers)
 
 
-def network_of(client: str | None) -> str:
+def network_of(client: str | None, ipv6_bits: int = IPV6_PREFIX_BITS) -> str:
     """Return what stands for a client: its address, or the network of one of IPv6."""
     address = parse_address(client) if client else None
     if isinstance(address, IPv6Address):
-        return str(ip_network((int(address), IPV6_PREFIX_BITS), strict=False))
+        return str(ip_network((int(address), ipv6_bits), strict=False))
     return str(address)

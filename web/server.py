@@ -7,7 +7,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from web.connections import BoundedHttp
+from web.connections import BoundedHttp, BoundedSocket
 
 # Connections are let go this long after the last answer.
 GOODBYE_SECONDS: Final = 3
@@ -37,7 +37,7 @@ def http_server(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
-        ws="websockets-sansio",
+        ws=BoundedSocket,
         ws_max_size=max_message_bytes,
         ws_ping_interval=ping_seconds,
         ws_ping_timeout=ping_seconds,

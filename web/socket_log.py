@@ -1,17 +1,21 @@
-"""What every websocket passes through: its id, and its line in the log when it is closed."""
+"""What every websocket passes through: its id, its line in the log and those of its operations."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web.middleware import MAX_LOGGED_PATH_CHARS, give_request_id
+from web.middleware import MAX_LOGGED_PATH_CHARS, MAX_REQUEST_ID_CHARS, give_request_id
 from web.requests import client_address
 
 # What a closed connection without a close frame is called. Source: RFC 6455, section 7.4.1.
 ABNORMAL: Final = 1006
+# An operation's id is the socket's, a hyphen and its number: room is left for these.
+NUMBER_CHARS: Final = 8
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +31,7 @@ class SocketLog:
         if scope["type"] != "websocket":
             await self._app(scope, receive, send)
             return
-        request_id = give_request_id(scope)
+        request_id = give_request_id(scope, MAX_REQUEST_ID_CHARS - NUMBER_CHARS)
         began, code = time.perf_counter(), ABNORMAL
 
         async def receive_noted() -> Message:
@@ -59,3 +63,18 @@ class SocketLog:
                 seconds=round(time.perf_counter() - began, 1),
                 client=client_address(scope),
             )
+
+
+@contextmanager
+def operation_line(client: str | None, **bound: str) -> Iterator[None]:
+    """Write one line about an operation of a websocket at its end, whatever becomes of it.
+
+    `bound` is what it and everything else that is logged meanwhile carries.
+    """
+    began = time.perf_counter()
+    with structlog.contextvars.bound_contextvars(**bound):
+        try:
+            yield
+        finally:
+            duration_ms = round((time.perf_counter() - began) * 1000, 1)
+            log.info("socket_operation", duration_ms=duration_ms, client=client)

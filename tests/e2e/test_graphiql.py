@@ -1,10 +1,12 @@
 """GraphiQL as a browser shows it, from the real program, without internet."""
 
+import gzip
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from cryptography.fernet import Fernet
 from starlette.applications import Starlette
@@ -16,6 +18,7 @@ from tests.e2e.graphiql import GraphiQL
 from tests.e2e.proxy import proxy
 from tests.fake_discord import FakeDiscord
 from tests.serving import serving
+from web.graphiql import BUILT
 from web.graphiql import GraphiQL as ServedPage
 
 TEMPLATE = '{\n  "X-API-Key": "your-api-key"\n}'
@@ -103,6 +106,18 @@ async def test_subscription_shows_an_attempt_when_it_ends(
         assert shown["data"]["taskLogs"]["status"] == "SUCCESS"
         assert page.problems == []
         assert hosts(page) == {urlsplit(url).netloc}
+
+
+async def test_large_files_are_sent_packed_as_they_were_built(service: Service) -> None:
+    async with aiohttp.ClientSession(auto_decompress=False) as session:
+        names = [path.stem for path in BUILT.glob("*.gz")]
+        for name in names:
+            url = f"{service.url}/graphql/assets/{name}"
+            async with session.get(url, headers={"Accept-Encoding": "gzip"}) as answer:
+                assert answer.headers["Content-Encoding"] == "gzip"
+                assert gzip.decompress(await answer.read()) == (BUILT / name).read_bytes()
+
+    assert len(names) == 4
 
 
 async def test_nothing_is_sent_before_there_is_a_key(service: Service, page: Page) -> None:

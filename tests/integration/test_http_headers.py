@@ -212,13 +212,13 @@ async def test_security_txt_is_made_of_the_settings(cipher: WebhookCipher) -> No
     async with service(
         cipher,
         SECURITY_CONTACT="https://example.com/report",
-        SECURITY_EXPIRES="2027-01-31T02:00:00+02:00",
+        SECURITY_EXPIRES="2999-01-31T02:00:00+02:00",
     ) as api:
         answer = await api.send("GET", TXT, headers={})
 
     assert answer.text == (
         "Contact: https://example.com/report\n"
-        "Expires: 2027-01-31T00:00:00Z\n"
+        "Expires: 2999-01-31T00:00:00Z\n"
         "Preferred-Languages: en\n"
     )
 

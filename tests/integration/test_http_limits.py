@@ -1,15 +1,21 @@
 """How often a client may ask, and how often with a wrong key."""
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 from structlog.testing import capture_logs
+from websockets.exceptions import InvalidStatus
 
 from engine.cipher import WebhookCipher
+from settings import Settings
 from tests.serving import Answer, Api, absent_database, as_admin, as_reader, make_app, serving
+from tests.sockets import open_socket
 from tests.waiting import wait_until
+from web.graphiql import SOURCES
 from web.hits import Hits
 from web.rate_limits import ClientLimits, RateLimited, network_of
 
@@ -18,6 +24,7 @@ NEW = "application/graphql-response+json"
 QUOTA = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 WRONG = {"X-API-Key": "wrong"}
 LOCAL = "127.0.0.1"
+PREFLIGHT = {"Origin": "https://a", "Access-Control-Request-Method": "POST"}
 
 
 @asynccontextmanager
@@ -63,29 +70,86 @@ async def test_who_waits_as_long_as_told_is_answered_again(cipher: WebhookCipher
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "headers"),
+    ("method", "path", "headers", "root"),
     [
-        ("GET", "/health", {}),
-        ("GET", "/health/live", {}),
-        ("GET", "/metrics", as_reader()),
-        ("GET", "/.well-known/security.txt", {}),
-        ("GET", "/graphql", {"Accept": "text/html"}),
-        ("GET", "/graphql/assets/app.js", {}),
-        ("GET", "/nowhere", {}),
-        ("OPTIONS", "/graphql", {"Origin": "https://a", "Access-Control-Request-Method": "POST"}),
+        ("GET", "/health", {}, ""),
+        ("GET", "/health/live", {}, ""),
+        ("GET", "/health/live", {}, "/below"),
+        ("OPTIONS", "/graphql", PREFLIGHT, ""),
     ],
 )
-async def test_only_operations_are_limited(
-    cipher: WebhookCipher, method: str, path: str, headers: Mapping[str, str]
+async def test_health_and_preflights_are_not_limited(
+    cipher: WebhookCipher, method: str, path: str, headers: Mapping[str, str], root: str
 ) -> None:
-    async with service(cipher, RATE_LIMIT="1/hour", ALLOWED_ORIGINS="https://a") as api:
-        others = [await api.send(method, path, headers=headers) for _ in range(3)]
-        answers = [await api.post(NAME) for _ in range(2)]
-        more = await api.send(method, path, headers=headers)
+    async with absent_database() as database:
+        app = make_app(database, cipher, RATE_LIMIT="1/hour", ALLOWED_ORIGINS="https://a")
+        async with serving(app, root_path=root) as api:
+            others = [await api.send(method, path, headers=headers) for _ in range(3)]
+            answers = [await api.post(NAME) for _ in range(2)]
+            more = await api.send(method, path, headers=headers)
 
-    assert {answer.status for answer in [*others, more]} & {429} == set()
+    assert {answer.status for answer in [*others, more]} & {404, 429} == set()
     assert "RateLimit-Limit" not in more.headers
     assert [answer.status for answer in answers] == [200, 429]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/metrics", as_reader()),
+        ("/metrics", WRONG),
+        ("/.well-known/security.txt", {}),
+        ("/graphql", {"Accept": "text/html"}),
+        ("/graphql/assets/app.js", {}),
+        ("/nowhere", {}),
+        ("/health/", {}),
+    ],
+)
+async def test_everything_else_counts_before_a_key_is_looked_at(
+    cipher: WebhookCipher, path: str, headers: Mapping[str, str]
+) -> None:
+    async with service(cipher, RATE_LIMIT="2/hour", FAILED_KEY_LIMIT="1/hour") as api:
+        with capture_logs() as logs:
+            answers = [await api.send("GET", path, headers=headers) for _ in range(4)]
+        posted = await api.post(NAME)
+
+    assert [answer.status for answer in answers[2:]] == [429, 429]
+    assert [quota(answer)[0] for answer in answers[2:]] == [2, 2]
+    assert len([line for line in logs if line["event"].startswith("api_key_")]) <= 2
+    assert posted.status == 429
+
+
+async def test_graphiql_loads_often_enough_within_the_default_limit(
+    cipher: WebhookCipher,
+) -> None:
+    files = re.findall(r'"(graphql/assets/[^"]+)"', (SOURCES / "index.html").read_text("utf-8"))
+    async with service(cipher, RATE_LIMIT=str(Settings.model_fields["rate_limit"].default)) as api:
+        for _ in range(10):
+            await api.send("GET", "/graphql", headers={"Accept": "text/html"})
+            loaded = [await api.send("GET", f"/{name}", headers={}) for name in files]
+            answer = await api.post(NAME)
+
+    assert answer.status == 200
+    assert {answer.status for answer in loaded} & {429} == set()
+
+
+@pytest.mark.parametrize("key", [as_admin(), WRONG, {}])
+async def test_upgrades_to_a_websocket_count_like_requests(
+    cipher: WebhookCipher, key: Mapping[str, str]
+) -> None:
+    async with service(cipher, RATE_LIMIT="2/hour") as api:
+        for _ in range(2):
+            async with open_socket(api.url):
+                pass
+        with pytest.raises(InvalidStatus) as refused, capture_logs() as logs:
+            async with open_socket(api.url, headers=key):
+                pass
+
+    answer = refused.value.response
+    assert answer.status_code == 429
+    assert answer.headers["Retry-After"] == answer.headers["RateLimit-Reset"]
+    assert orjson.loads(answer.body or b"")["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    assert [(line["event"], line.get("code")) for line in logs] == [("socket", 429)]
 
 
 async def test_429_has_the_media_type_that_was_asked_for(cipher: WebhookCipher) -> None:
@@ -148,6 +212,18 @@ async def test_addresses_of_one_network_of_ipv6_are_one_client(cipher: WebhookCi
 )
 def test_what_stands_for_a_client(client: str | None, network: str) -> None:
     assert network_of(client) == network
+
+
+async def test_whoever_guesses_keys_from_many_networks_of_ipv6_is_one_client(
+    cipher: WebhookCipher,
+) -> None:
+    async with service(cipher, FAILED_KEY_LIMIT="1/hour", TRUSTED_PROXIES=LOCAL) as api:
+        statuses = [
+            (await api.send("POST", "/graphql", headers={**WRONG, **of(client)})).status
+            for client in ("2001:db8:1:200::1", "2001:db8:1:2ff::1", "2001:db8:1:300::1")
+        ]
+
+    assert statuses == [401, 429, 401]
 
 
 @pytest.mark.parametrize("headers", [WRONG, {}, {"Authorization": "Bearer wrong"}])

@@ -1,6 +1,7 @@
 """Everything of HTTP that is not GraphQL itself."""
 
 import asyncio
+import gzip
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -227,6 +228,41 @@ async def test_built_graphiql_is_served_to_be_kept(tmp_path: Path) -> None:
     assert built.headers["Content-Type"].startswith("text/javascript")
     assert built.headers["Cache-Control"] == "public, max-age=86400"
     assert (other.status, absent.status) == (404, 404)
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_packed"),
+    [
+        ("gzip, deflate, br", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("br", False),
+        ("", False),
+    ],
+)
+async def test_built_file_is_sent_as_it_was_packed_to_who_takes_that(
+    tmp_path: Path, accept: str, is_packed: bool
+) -> None:
+    script = "/* built */" * 100
+    (tmp_path / "graphiql.min.js").write_text(script)
+    (tmp_path / "graphiql.min.js.gz").write_bytes(packed := gzip.compress(script.encode()))
+    (tmp_path / "graphiql.min.css").write_text("")
+    app = Starlette(routes=[Route("/graphql/assets/{name}", GraphiQL(tmp_path).asset)])
+    headers = {"Accept-Encoding": accept}
+
+    async with serving(app) as api:
+        answer = await api.send("GET", "/graphql/assets/graphiql.min.js", headers=headers)
+        whole = await api.send("GET", "/graphql/assets/graphiql.min.css", headers=headers)
+        direct = await api.send("GET", "/graphql/assets/graphiql.min.js.gz", headers=headers)
+
+    assert (answer.status, answer.text) == (200, script)
+    assert answer.headers["Content-Type"].startswith("text/javascript")
+    assert answer.headers.get("Content-Encoding") == ("gzip" if is_packed else None)
+    assert int(answer.headers["Content-Length"]) == len(packed if is_packed else script)
+    assert answer.headers["Vary"] == "Accept-Encoding"
+    assert (whole.status, whole.headers.get("Content-Encoding")) == (200, None)
+    assert direct.status == 404
 
 
 async def test_graphiql_can_be_turned_off(absent: Database, cipher: WebhookCipher) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 
 import orjson
@@ -33,6 +34,7 @@ from tests.serving import (
 )
 from tests.sockets import Socket, codes_of, open_socket
 from tests.waiting import wait_until
+from web.connections import BoundedSocket
 from web.graphql_socket import MAX_OPERATIONS, GraphQLSocket
 from web.rate_limits import ClientLimits
 
@@ -247,6 +249,74 @@ async def test_operation_before_the_introduction_closes_the_socket(api: Api) -> 
         assert (await socket.receive(), socket.code) == (None, 4401)
 
 
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ('{"type":"ping"}', 4401),
+        ('{"type":"pong","payload":{}}', 4401),
+        ('{"type":"complete","id":"1"}', 4401),
+        ('{"type":"unknown"}', 4401),
+        ('{"type":"complete"}', 4400),
+        ("nonsense", 4400),
+        (b"{}", 4400),
+    ],
+)
+async def test_whatever_else_comes_before_the_introduction_closes_the_socket(
+    api: Api, message: str | bytes, code: int
+) -> None:
+    async with open_socket(api.url, headers=as_admin()) as socket:
+        await socket.connection.send(message)
+
+        assert (await socket.receive(), socket.code) == (None, code)
+
+
+@pytest.mark.parametrize("kind", ["connection_init", "ping"])
+async def test_nobody_unknown_sends_much(
+    database: Database, cipher: WebhookCipher, kind: str
+) -> None:
+    large = {"type": kind, "payload": {**as_admin(), "more": "x" * BoundedSocket.MAX_FIRST_BYTES}}
+    async with (
+        serving(make_app(database, cipher)) as api,
+        open_socket(api.url) as socket,
+    ):
+        await socket.connection.send(orjson.dumps(large).decode())
+
+        assert (await socket.receive(), socket.code) == (None, 1009)
+
+
+async def test_many_pieces_before_the_introduction_are_counted_together(
+    database: Database, cipher: WebhookCipher
+) -> None:
+    async def pieces() -> AsyncIterator[str]:
+        for _ in range(BoundedSocket.MAX_FIRST_BYTES // 100):
+            yield "x" * 100
+        await refused.wait()
+
+    refused = asyncio.Event()
+    async with (
+        serving(make_app(database, cipher)) as api,
+        open_socket(api.url) as socket,
+    ):
+        sending = asyncio.create_task(socket.connection.send(pieces()))
+        answer = await socket.receive()
+        refused.set()
+        await asyncio.gather(sending, return_exceptions=True)
+
+        assert (answer, socket.code) == (None, 1009)
+
+
+async def test_who_is_known_sends_more(database: Database, cipher: WebhookCipher) -> None:
+    async with (
+        serving(make_app(database, cipher)) as api,
+        open_socket(api.url) as socket,
+    ):
+        await socket.init({**as_admin(), "more": "x" * 15_000})
+
+        answer = await socket.run(NAME + " " * 100_000)
+
+    assert answer["payload"] == {"data": {"__typename": "Query"}}
+
+
 async def test_second_introduction_closes_the_socket(socket: Socket) -> None:
     assert (await socket.init(), socket.code) == (None, 4429)
 
@@ -322,10 +392,10 @@ async def test_pages_of_this_origin_and_of_allowed_ones_may_connect(api: Api) ->
             assert await socket.init({}) == {"type": "connection_ack"}
 
 
-async def test_each_operation_counts_as_a_request(
+async def test_each_socket_and_each_operation_counts_as_a_request(
     database: Database, cipher: WebhookCipher
 ) -> None:
-    async with serving(make_app(database, cipher, RATE_LIMIT="2/hour")) as api:
+    async with serving(make_app(database, cipher, RATE_LIMIT="3/hour")) as api:
         assert (await api.post(NAME)).status == 200
         async with open_socket(api.url) as socket:
             await socket.init()
@@ -347,6 +417,20 @@ async def test_each_wrong_key_counts_as_one_over_http(
         right = await api.post(NAME)
 
     assert (wrong.status, right.status) == (429, 200)
+
+
+@pytest.mark.parametrize("payload", [{"X-API-Key": "wrong"}, {}])
+async def test_who_guesses_too_many_keys_is_told_when_to_come_back(
+    database: Database, cipher: WebhookCipher, payload: Mapping[str, str]
+) -> None:
+    async with serving(make_app(database, cipher, FAILED_KEY_LIMIT="1/hour")) as api:
+        assert (await api.send("GET", "/metrics", headers={})).status == 401
+        async with open_socket(api.url) as socket:
+            assert (await socket.init(payload), socket.code) == (None, 4429)
+        async with open_socket(api.url) as known:
+            assert await known.init() == {"type": "connection_ack"}
+
+    assert re.search("try again in [0-9]+ s", socket.connection.close_reason or "")
 
 
 async def test_socket_has_a_line_in_the_log_with_its_request_id(api: Api) -> None:

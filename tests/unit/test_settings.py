@@ -3,12 +3,13 @@
 import os
 from base64 import urlsafe_b64encode
 from pathlib import Path
+from random import Random
 
 import pytest
 from pydantic import ValidationError
 
 from scripts.describe_settings import default_text, env_example, table
-from setting_types import KeyRole
+from setting_types import KeyRole, is_weak
 from settings import (
     Environment,
     LogFormat,
@@ -240,6 +241,13 @@ def test_all_problems_are_reported_at_once() -> None:
         ("DATABASE_URL", "postgresql://user:hush@host:port/name"),
         ("DATABASE_URL", "postgresql://user:hush@[host/name"),
         ("DATABASE_URL", "hush"),
+        ("REDIS_URL", "http://host/0"),
+        ("REDIS_URL", "redis://host/0?hush=1"),
+        ("REDIS_URL", "redis://host/0?hush"),
+        ("REDIS_URL", "redis://host/0?db=hush"),
+        ("REDIS_URL", "redis://host/0?protocol=9"),
+        ("REDIS_URL", "redis://host/0?ssl_cert_reqs=none"),
+        ("REDIS_URL", "rediss://host/0?ssl_cert_reqs=hush"),
     ],
 )
 def test_wrong_secret_is_named_but_not_shown(name: str, value: str) -> None:
@@ -317,15 +325,58 @@ def test_production_takes_strong_keys_under_either_name() -> None:
         "change-me-change-me-change-me",
         "this-is-an-example-of-a-key",
         "your-api-key-0000000000000",
+        "a" * 40,
+        "1234567" * 6,
+        "my-Secret-k9Qz1vB7xW3mN5",
+        "local-test-k9Qz1vB7xW3mN5",
+        "k9Qz1vB7xW3mN5_demo_R8nB4",
+        "Password123456789012345678",
+        "the-api_key-of-this-service",
     ],
 )
-def test_production_refuses_short_and_example_keys(key: str) -> None:
+def test_production_refuses_weak_and_example_keys(key: str) -> None:
     [line] = problems(**PRODUCTION | {"API_KEY": key})
     [named] = problems(**PRODUCTION, API_KEYS=f"ci:{key}:read")
 
     assert "the key called default" in line
     assert "the key called ci" in named
     assert key not in line + named
+
+
+def test_production_takes_random_keys_whatever_letters_come_up() -> None:
+    random = Random(1)
+    made = [
+        *(urlsafe_b64encode(random.randbytes(32)).decode() for _ in range(2000)),
+        *(random.randbytes(16).hex() for _ in range(2000)),
+        "kJ3vQ9xT7mZlatestwR8nB4cF6",
+    ]
+
+    assert [key for key in made if is_weak(key)] == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://host",
+        "redis://user:pass@host:6379/0",
+        "rediss://host/0?ssl_cert_reqs=none&ssl_ca_certs=/etc/ca.pem",
+        "redis://host?db=2&socket_timeout=0.2&max_connections=5&protocol=3",
+    ],
+)
+def test_redis_url_with_known_options_is_taken(url: str) -> None:
+    settings = load(REDIS_URL=url)
+
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == url
+
+
+def test_security_txt_ends_in_the_future() -> None:
+    [line] = problems(SECURITY_EXPIRES="2020-01-31T00:00:00Z")
+
+    assert line.startswith(
+        "SECURITY_EXPIRES: got '2020-01-31T00:00:00Z' (it is in the past); takes:"
+    )
+    assert load(SECURITY_EXPIRES="9000-01-31T00:00:00Z").security_expires is not None
 
 
 def test_production_sends_to_https_only() -> None:

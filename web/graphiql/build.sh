@@ -34,6 +34,11 @@ else
   shasum -a 256 --quiet -c "$here/SHA256SUMS"
 fi
 
+# Packed here once, and not for every browser; without a time and a name in it, always the same.
+for name in *.js *.css; do
+  gzip -9 -n -c "$name" >"$name.gz"
+done
+
 rm -rf "$target"
 mkdir -p "$(dirname "$target")"
 cp -R . "$target"
