@@ -6,7 +6,6 @@ A reason that a check gives never holds the value: it may be a secret.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -16,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, SecretStr, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
@@ -155,12 +154,6 @@ def _redis_options(url: SecretStr) -> SecretStr:
     return url
 
 
-def _not_over(moment: datetime) -> datetime:
-    if moment <= datetime.now(UTC):
-        raise ValueError("it is in the past")
-    return moment
-
-
 def _network(value: object) -> object:
     """Return the network of an address, such as 10.0.0.0/8 or 127.0.0.1."""
     return ip_network(value, strict=False) if isinstance(value, str) else value
@@ -182,7 +175,6 @@ PostgresUrl = Annotated[SecretStr, AfterValidator(_begins_with("postgresql", "po
 RedisUrl = Annotated[
     SecretStr, AfterValidator(_begins_with("redis", "rediss")), AfterValidator(_redis_options)
 ]
-Future = Annotated[AwareDatetime, AfterValidator(_not_over)]
 Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 Contact = Annotated[
     str, StringConstraints(pattern=r"^(mailto:[^\s@]+@[^\s@]+|https://\S+|tel:[+0-9-]+)$")

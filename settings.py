@@ -13,6 +13,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     Field,
     ValidationError,
     model_validator,
@@ -27,7 +28,6 @@ from setting_types import (
     ApiKey,
     Contact,
     FernetKey,
-    Future,
     KeyRole,
     NamedKey,
     Network,
@@ -151,8 +151,8 @@ class Settings(BaseSettings):
     """The most wrong keys of one client address, a number per second, minute or hour."""
     security_contact: Contact = "mailto:security@localhost"
     """For /.well-known/security.txt: mailto:, https: or tel: of who takes reports."""
-    security_expires: Future | None = None
-    """When security.txt ends, in the future, as 2027-01-31T00:00:00Z; unset: in a year."""
+    security_expires: AwareDatetime | None = None
+    """When security.txt ends, as 2027-01-31T00:00:00Z; unset or over: a year after the start."""
 
     discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
     """Origins that a webhook URL may have, comma-separated; in production https:// only."""

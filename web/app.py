@@ -100,11 +100,12 @@ def _security_txt(settings: Settings) -> SecurityTxt:
     default = Settings.model_fields["security_contact"].default
     if settings.environment is Environment.PRODUCTION and settings.security_contact == default:
         log.warning("security_contact_is_default", SECURITY_CONTACT=default)
-    return SecurityTxt(
-        contact=settings.security_contact,
-        expires=settings.security_expires,
-        started_at=utc_now(),
-    )
+    now, expires = utc_now(), settings.security_expires
+    if expires is not None and expires <= now:
+        # No reason to stop: a restart years later must find the service willing.
+        log.warning("security_expires_is_over", SECURITY_EXPIRES=expires.isoformat())
+        expires = None
+    return SecurityTxt(contact=settings.security_contact, expires=expires, started_at=now)
 
 
 def _api_routes(

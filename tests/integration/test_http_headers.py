@@ -229,9 +229,10 @@ async def test_security_txt_is_made_of_the_settings(cipher: WebhookCipher) -> No
         (PRODUCTION, ["security_contact_is_default"]),
         ({**PRODUCTION, "SECURITY_CONTACT": "mailto:security@example.com"}, []),
         ({}, []),
+        ({"SECURITY_EXPIRES": "2020-01-31T00:00:00Z"}, ["security_expires_is_over"]),
     ],
 )
-async def test_production_with_the_default_contact_is_warned_once(
+async def test_what_is_wrong_with_security_txt_is_said_once(
     cipher: WebhookCipher, env: Mapping[str, str], warnings: list[str]
 ) -> None:
     with capture_logs() as logs:
@@ -240,3 +241,11 @@ async def test_production_with_the_default_contact_is_warned_once(
             await api.send("GET", TXT, headers={})
 
     assert [entry["event"] for entry in logs if entry["log_level"] == "warning"] == warnings
+
+
+async def test_security_txt_that_is_over_ends_in_a_year_instead(cipher: WebhookCipher) -> None:
+    async with service(cipher, SECURITY_EXPIRES="2020-01-31T00:00:00Z") as api:
+        answer = await api.send("GET", TXT, headers={})
+
+    expires = datetime.fromisoformat(answer.text.splitlines()[1].removeprefix("Expires: "))
+    assert expires > datetime.now(UTC) + timedelta(days=364)

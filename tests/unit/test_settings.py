@@ -370,15 +370,6 @@ def test_redis_url_with_known_options_is_taken(url: str) -> None:
     assert settings.redis_url.get_secret_value() == url
 
 
-def test_security_txt_ends_in_the_future() -> None:
-    [line] = problems(SECURITY_EXPIRES="2020-01-31T00:00:00Z")
-
-    assert line.startswith(
-        "SECURITY_EXPIRES: got '2020-01-31T00:00:00Z' (it is in the past); takes:"
-    )
-    assert load(SECURITY_EXPIRES="9000-01-31T00:00:00Z").security_expires is not None
-
-
 def test_production_sends_to_https_only() -> None:
     origins = "https://discord.com,http://127.0.0.1:9100"
 
