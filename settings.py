@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     database_url: PostgresUrl | None = None
     """A PostgreSQL 15 or newer, postgresql://user:password@host/name; unset: an embedded one."""
     db_pool_size: int = Field(10, ge=1, le=1000)
-    """The most database connections of one process's pool, 1 to 1000."""
+    """The most database connections of one process's pool, 1 to 1000; API reads take a third."""
     db_pool_timeout_seconds: int = Field(20, ge=1, le=300, alias="DB_POOL_TIMEOUT")
     """How long to wait for one of them, 1 to 300 seconds."""
 

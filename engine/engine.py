@@ -189,16 +189,13 @@ class Engine:
         Raises:
             DatabaseUnavailable: the server can't be reached.
         """
-        async with self._database.connection() as connection:
-            queued = await connection.fetchval(
-                "select count(*) from task_logs where status = 'QUEUED'"
-            )
+        (row,) = await self._database.read("select count(*) from task_logs where status = 'QUEUED'")
         if self._instance.started_at is None:
             raise DatabaseUnavailable("the engine has not joined the database yet")
         return EngineStatus(
             instance_id=str(self._instance.id),
             scheduled_jobs=self._scheduler.job_count,
-            queued=queued,
+            queued=row[0],
             in_flight=self._worker.in_flight,
             last_tick_at=self._scheduler.buffer.last_tick_at,
             started_at=self._instance.started_at,

@@ -52,8 +52,7 @@ class FeedReader:
         Those of deleted tasks are passed over. A page may have no entries and yet have more after
         it: a position that moved is progress.
         """
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_PAGE, after, task_id, limit + 1, self._span)
+        rows = await self._database.read(_PAGE, after, task_id, limit + 1, self._span)
         if not rows:
             return FeedPage(entries=(), position=after, has_more=False)
         found = tuple(dict(row) for row in rows if row["feed_id"] is not None)
@@ -65,5 +64,5 @@ class FeedReader:
 
     async def end(self) -> int:
         """Return the position after the newest entry."""
-        async with self._database.connection() as connection:
-            return int(await connection.fetchval(_END))
+        (row,) = await self._database.read(_END)
+        return int(row[0])

@@ -143,17 +143,15 @@ class Statistics:
         )
 
     async def _tasks(self) -> _Tasks:
-        async with self._database.connection() as connection:
-            counts = dict(await connection.fetchrow(_TASKS) or {})
-            schedules = await connection.fetch(_SCHEDULES)
+        (counts,) = await self._database.read(_TASKS)
+        schedules = await self._database.read(_SCHEDULES)
         pairs = [(row["schedule"], row["timezone"]) for row in schedules]
         return _Tasks(**counts, next_run_at=await _earliest(pairs, counts["now"]))
 
     async def _runs(self) -> _Runs:
-        async with self._database.connection() as connection:
-            runs = dict(await connection.fetchrow(_RUNS) or {})
-            queued = await connection.fetchval(_QUEUED)
-        return _Runs(last_24h=_run_stats(**runs), queued=queued)
+        (runs,) = await self._database.read(_RUNS)
+        (queued,) = await self._database.read(_QUEUED)
+        return _Runs(last_24h=_run_stats(**runs), queued=queued[0])
 
 
 def _run_stats(

@@ -16,7 +16,7 @@ from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, TransactionManagementError
 from tortoise.transactions import in_transaction
 
-from models.errors import DatabaseUnavailable
+from models.errors import DatabaseUnavailable, ReadTooSlow
 
 MODEL_MODULES = [
     "models.task",
@@ -49,6 +49,9 @@ LOST_CONNECTION = (
 # Deadlock and serialization failure: the same work may be tried again.
 TRY_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 DEADLOCK_TRIES = 5
+READ_TIMEOUT_SECONDS = 5.0
+# The part of the pool that the reads of clients may take: the engine always finds the rest.
+READS_SHARE = 3
 
 _IDENTITY = """
 select c.system_identifier || '-' || d.oid
@@ -138,14 +141,28 @@ class PoolUse:
 class Database:
     """The database as the engine uses it: raw connections of the ORM's own pool."""
 
-    def __init__(self, client: AsyncpgDBClient, url: str, *, pool_timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        client: AsyncpgDBClient,
+        url: str,
+        *,
+        pool_timeout_seconds: float,
+        read_timeout_seconds: float,
+    ) -> None:
         self._client = client
         self._url = url
         self._pool_timeout_seconds = pool_timeout_seconds
+        self._read_timeout_seconds = read_timeout_seconds
+        self._reads = asyncio.Semaphore(max(1, client.pool_maxsize // READS_SHARE))
 
     @classmethod
     async def connect(
-        cls, url: str, *, pool_size: int = 10, pool_timeout_seconds: float = 20.0
+        cls,
+        url: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout_seconds: float = 20.0,
+        read_timeout_seconds: float = READ_TIMEOUT_SECONDS,
     ) -> Self:
         """Configure the ORM and return the database; the first query connects."""
         context: TortoiseContext = await Tortoise.init(
@@ -154,7 +171,12 @@ class Database:
         client = context.db()
         if not isinstance(client, AsyncpgDBClient):
             raise TypeError("the database's client is not asyncpg's")
-        return cls(client, url, pool_timeout_seconds=pool_timeout_seconds)
+        return cls(
+            client,
+            url,
+            pool_timeout_seconds=pool_timeout_seconds,
+            read_timeout_seconds=read_timeout_seconds,
+        )
 
     async def close(self) -> None:
         """Close every pooled connection."""
@@ -178,6 +200,34 @@ class Database:
                 await self._client._expire_connections()  # noqa: SLF001 - the pool's own is hidden
             reason = f"the database is unavailable: {type(error).__name__}"
             raise DatabaseUnavailable(reason) from error
+
+    async def read(self, statement: str, *values: object) -> "list[asyncpg.Record]":
+        """Return the rows of a statement that a client's request asks for.
+
+        A third of the pool, at least one connection, serves such reads; more of them wait.
+
+        Raises:
+            ReadTooSlow: it took longer than READ_TIMEOUT_SECONDS; the server was told to stop.
+            DatabaseUnavailable: as for `connection`.
+        """
+        async with self._read_turn(), self.connection() as connection:
+            seconds = self._read_timeout_seconds
+            try:
+                return await connection.fetch(statement, *values, timeout=seconds)
+            except TimeoutError:
+                raise ReadTooSlow(f"a read took longer than {seconds:g} s") from None
+
+    @asynccontextmanager
+    async def _read_turn(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._pool_timeout_seconds):
+                await self._reads.acquire()
+        except TimeoutError as error:
+            raise DatabaseUnavailable("too many reads are waiting for the database") from error
+        try:
+            yield
+        finally:
+            self._reads.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PooledConnection]:

@@ -50,11 +50,10 @@ class AuditRecords:
 
     async def rows(self, wanted: AuditCondition, span: Span) -> list[Row]:
         """Return one page of rows, newest first."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_ROWS, *wanted.values, span.limit, span.offset)
+        rows = await self._database.read(_ROWS, *wanted.values, span.limit, span.offset)
         return [{**row, "changes": orjson.loads(row["changes"])} for row in rows]
 
     async def count(self, wanted: AuditCondition) -> int:
         """Return how many rows there are."""
-        async with self._database.connection() as connection:
-            return int(await connection.fetchval(_COUNT, *wanted.values))
+        (row,) = await self._database.read(_COUNT, *wanted.values)
+        return int(row[0])

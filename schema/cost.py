@@ -1,7 +1,9 @@
-"""How many fields the answer to an operation may have, with each item of a list by itself.
+"""What an operation costs: the rows it reads and the fields of its answer, each item by itself.
 
 How long a list gets is said by the argument `limit`, `first` or `count` of the field, or of the
-field right above, whose page it is: tasks(limit: 50) { data { id name } } costs 1 + 1 + 50 * 2.
+field right above, whose page it is, and whose rows are read whether it is asked for or not:
+tasks(limit: 50) { data { id name } } costs 1 + 50 + 1 + 50 * 2. What is large or slow costs more;
+what one statement does for all items of a list, such as counting, costs that once.
 """
 
 from collections import Counter
@@ -22,6 +24,7 @@ from graphql import (
     NameNode,
     OperationDefinitionNode,
     SelectionSetNode,
+    ValueNode,
     VariableNode,
     get_named_type,
     get_nullable_type,
@@ -33,8 +36,24 @@ from schema.arguments import MAX_LIMIT
 from schema.complexity import fragments_of, operations_of
 
 MAX_COST: Final = 10_000
+STATEMENT_COST: Final = 500
+"""What a statement costs that may walk over all rows of a table."""
+NEAR_PAGES: Final = 10
+"""A page further than these makes the database pass over many rows before it."""
 
 _LENGTHS: Final = ("limit", "first", "count")
+_PAGE: Final = "page"
+# Rows are counted for every object of these types.
+_COUNTED: Final = frozenset({"PageMeta", "DashboardStats", "EngineStatus"})
+# For each of their values: a whole message, up to 2,000 characters, a schedule worked out.
+_WEIGHTS: Final[Mapping[str, int]] = {
+    "payload": 20,
+    "changes": 20,
+    "message": 5,
+    "statusReason": 5,
+    "nextRuns": 4,
+    "nextRunAt": 4,
+}
 
 
 class Variable(NamedTuple):
@@ -49,9 +68,25 @@ class Variable(NamedTuple):
         return _length(given) if isinstance(given, int | float) else self.default
 
 
+class Statement(NamedTuple):
+    """A factor for a statement that costs the same in a list of any length.
+
+    It is 1 if the page is a far one, which a variable may say; else 0.
+    """
+
+    page: int = NEAR_PAGES + 1
+    variable: str = ""
+
+    def among(self, variables: Mapping[str, object]) -> int:
+        """Return whether it has to be paid with these variables."""
+        given = variables.get(self.variable)
+        return int((given if isinstance(given, int | float) else self.page) > NEAR_PAGES)
+
+
 Length: TypeAlias = int | Variable
 # How often each product of variables occurs; the empty one is 1.
-_Sum: TypeAlias = Counter[tuple[Variable, ...]]
+_Sum: TypeAlias = Counter[tuple[Variable | Statement, ...]]
+_A_STATEMENT: Final = (Statement(),)
 
 
 class Cost:
@@ -63,7 +98,7 @@ class Cost:
     def of(self, variables: Mapping[str, object]) -> int:
         """Return the cost with these variables."""
         return sum(
-            times * prod(variable.among(variables) for variable in product)
+            times * prod(factor.among(variables) for factor in product)
             for product, times in self._terms
         )
 
@@ -84,8 +119,8 @@ def cost_problem(cost: int) -> str | None:
     if cost <= MAX_COST:
         return None
     return (
-        f"The answer may have {cost} fields; at most {MAX_COST} are allowed. "
-        "Ask for shorter lists, or for fewer lists within lists."
+        f"The operation costs {cost}; at most {MAX_COST} is allowed. Ask for shorter lists, "
+        "fewer lists within lists, fewer totals or nearer pages."
     )
 
 
@@ -101,7 +136,7 @@ class _Sums:
         self._fragments = fragments
         self._known: dict[tuple[str, Length], _Sum] = {}
         self._defaults = {
-            defined.variable.name.value: _literal(defined.default_value)
+            defined.variable.name.value: _number(defined.default_value)
             for defined in operation.variable_definitions or ()
             if isinstance(defined.default_value, IntValueNode)
         }
@@ -137,17 +172,37 @@ class _Sums:
         return self._known[key]
 
     def _of_field(self, parent: GraphQLNamedType | None, node: FieldNode, length: Length) -> _Sum:
-        total: _Sum = Counter({(): 1})
         name = node.name.value
         field = self._schema.get_field(parent, name) if is_composite_type(parent) else None
         if field is None:
-            return total
+            return Counter({(): 1})
+        total = self._of_statements(field, node)
+        weight = _WEIGHTS.get(name, 1)
         is_list, said = is_list_type(get_nullable_type(field.type)), self._said(field, node)
-        inside: _Sum = Counter({(): int(is_list)})
+        inside: _Sum = Counter({(): weight * is_list})
         if node.selection_set:
             below = 1 if is_list or said is None else said
             inside = self._of(get_named_type(field.type), node.selection_set, below)
+        total[()] += 1 if is_list else weight
         total.update(_multiplied(inside, said or length) if is_list else inside)
+        if said is not None and not is_list:
+            total.update(_multiplied(Counter({(): 1}), said))
+        return total
+
+    def _of_statements(self, field: GraphQLField, node: FieldNode) -> _Sum:
+        """Return the cost of what is counted for the field, and of passing over pages."""
+        total: _Sum = Counter()
+        if get_named_type(field.type).name in _COUNTED:
+            total[_A_STATEMENT] += STATEMENT_COST
+        if _PAGE in field.args:
+            match _argument(node, _PAGE):
+                case IntValueNode() as literal:
+                    total[(Statement(_number(literal)),)] += STATEMENT_COST
+                case VariableNode(name=NameNode(value=variable)):
+                    default = self._defaults.get(variable, 1)
+                    total[(Statement(default, variable),)] += STATEMENT_COST
+                case _:
+                    pass
         return total
 
     def _said(self, field: GraphQLField, node: FieldNode) -> Length | None:
@@ -156,24 +211,36 @@ class _Sums:
         if name is None:
             return None
         default = _length(field.args[name].default_value)
-        match next((each.value for each in node.arguments or () if each.name.value == name), None):
+        match _argument(node, name):
             case IntValueNode() as literal:
-                return _literal(literal)
+                return _length(_number(literal))
             case VariableNode(name=NameNode(value=variable)):
-                return Variable(variable, self._defaults.get(variable, default))
+                return Variable(variable, _length(self._defaults.get(variable, default)))
             case _:
                 return default
 
 
 def _multiplied(amount: _Sum, length: Length) -> _Sum:
-    if isinstance(length, int):
-        return Counter({product: times * length for product, times in amount.items()})
-    return Counter({tuple(sorted((*product, length))): times for product, times in amount.items()})
+    """Return the sum with everything `length` times, except for what one statement does."""
+    total: _Sum = Counter()
+    for product, times in amount.items():
+        variables = [factor for factor in product if isinstance(factor, Variable)]
+        if len(variables) < len(product):
+            total[product] += times
+        elif isinstance(length, int):
+            total[product] += times * length
+        else:
+            total[tuple(sorted((*variables, length)))] += times
+    return total
 
 
-def _literal(node: IntValueNode) -> int:
+def _argument(node: FieldNode, name: str) -> ValueNode | None:
+    return next((each.value for each in node.arguments or () if each.name.value == name), None)
+
+
+def _number(node: IntValueNode) -> int:
     # Python refuses to read numbers of thousands of digits.
-    return _length(int(node.value[:10]))
+    return int(node.value[:10])
 
 
 def _length(number: object) -> int:

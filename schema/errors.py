@@ -14,14 +14,23 @@ from strawberry.utils.str_converters import to_camel_case
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
 from engine.masking import mask_words
 from models.database import is_unavailable
+from models.errors import ReadTooSlow
 from schema.complexity import MAX_TOKENS
 
 MAX_FIELD_ERRORS: Final = 100
+MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
+"""Of an answer as JSON: costs bound its fields, some of which may hold much."""
 MAX_SENTENCE_CHARS: Final = 1_000
 """What is looked at of a sentence of graphql-core, which may repeat a megabyte of the client's."""
 MAX_TOLD: Final = 3
 """How many field errors the message itself tells."""
 
+MAX_LOGGED_CAUSES: Final = 5
+"""How many causes of one operation the log shows; it counts the others."""
+
+TOO_SLOW: Final = (
+    "Reading this took too long and was stopped. Ask for less, or with another filter."
+)
 UNAVAILABLE: Final = (
     "The database can't be reached at the moment; look whether a change was stored."
 )
@@ -102,6 +111,14 @@ def too_complex(message: str) -> GraphQLError:
     return api_error(ErrorCode.QUERY_TOO_COMPLEX, message)
 
 
+def answer_too_long() -> GraphQLError:
+    """Return the error for an operation that ran, whose answer is too long to be sent."""
+    return too_complex(
+        f"The answer has more than {MAX_ANSWER_BYTES} bytes: ask for shorter lists. What the "
+        "operation changed is stored."
+    )
+
+
 def no_such_operation() -> GraphQLError:
     """Return the error for an operationName that the document doesn't have, or has nothing for."""
     message = "The document has no such operation: operationName must name one of them."
@@ -109,12 +126,19 @@ def no_such_operation() -> GraphQLError:
 
 
 def presented(errors: Iterable[GraphQLError], request_id: str | None) -> list[GraphQLError]:
-    """Return the errors as clients may see them, and log once each cause that nobody expected."""
-    logged: set[int] = set()
-    return [_presented(error, request_id, logged) for error in errors]
+    """Return the errors as clients may see them, and log once each cause that nobody expected.
+
+    Of many causes the log shows MAX_LOGGED_CAUSES, and how many there were.
+    """
+    causes: set[int] = set()
+    shown = [_presented(error, request_id, causes) for error in errors]
+    if len(causes) > MAX_LOGGED_CAUSES:
+        hidden = len(causes) - MAX_LOGGED_CAUSES
+        log.error("more_errors_not_shown", request_id=request_id, count=hidden)
+    return shown
 
 
-def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) -> GraphQLError:
+def _presented(error: GraphQLError, request_id: str | None, causes: set[int]) -> GraphQLError:
     if error.extensions and "code" in error.extensions:
         return error
     cause = error.original_error
@@ -134,25 +158,33 @@ def _presented(error: GraphQLError, request_id: str | None, logged: set[int]) ->
         case NotFound():
             return api_error(ErrorCode.NOT_FOUND, str(cause), at=error)
         case _:
-            return _masked(error, cause, request_id, logged)
+            return _masked(error, cause, request_id, causes)
 
 
 def _masked(
-    error: GraphQLError, cause: Exception, request_id: str | None, logged: set[int]
+    error: GraphQLError, cause: Exception, request_id: str | None, causes: set[int]
 ) -> GraphQLError:
-    lost = is_unavailable(cause)
-    if id(cause) not in logged:
-        logged.add(id(cause))
-        if lost:
-            log.warning("database_unavailable", request_id=request_id, reason=str(cause))
-        else:
-            log.error("unexpected_error", request_id=request_id, path=error.path, exc_info=cause)
+    is_new = id(cause) not in causes
+    causes.add(id(cause))
+    if is_new and len(causes) <= MAX_LOGGED_CAUSES:
+        _log_cause(error, cause, request_id)
+    if isinstance(cause, ReadTooSlow):
+        return api_error(ErrorCode.QUERY_TOO_COMPLEX, TOO_SLOW, at=error, request_id=request_id)
     return api_error(
         ErrorCode.INTERNAL_SERVER_ERROR,
-        UNAVAILABLE if lost else UNEXPECTED,
+        UNAVAILABLE if is_unavailable(cause) else UNEXPECTED,
         at=error,
         request_id=request_id,
     )
+
+
+def _log_cause(error: GraphQLError, cause: Exception, request_id: str | None) -> None:
+    if isinstance(cause, ReadTooSlow):
+        log.warning("read_stopped", request_id=request_id, path=error.path, reason=str(cause))
+    elif is_unavailable(cause):
+        log.warning("database_unavailable", request_id=request_id, reason=str(cause))
+    else:
+        log.error("unexpected_error", request_id=request_id, path=error.path, exc_info=cause)
 
 
 def _named(error: FieldError, *prefix: str) -> FieldError:

@@ -26,6 +26,8 @@ from schema.errors import ErrorCode, api_error, too_complex
 from setting_types import KeyRole
 
 REMEMBERED: Final = 256
+# Some errors take long to word; who made so many mistakes has enough to correct.
+MAX_ERRORS: Final = 20
 # A longer text is parsed each time: what is kept must not grow with what clients send.
 MAX_REMEMBERED_CHARS: Final = 20_000
 MAX_LOGGED_NAME_CHARS: Final = 100
@@ -75,7 +77,9 @@ class Documents:
         )
 
     def _validate(self, schema: GraphQLSchema, parsed: DocumentNode) -> list[GraphQLError]:
-        found = validate(schema, parsed, self._rules, hide_suggestions=self._hide_suggestions)
+        found = validate(
+            schema, parsed, self._rules, MAX_ERRORS, hide_suggestions=self._hide_suggestions
+        )
         return [_of_client(error) for error in found]
 
 

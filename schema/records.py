@@ -186,12 +186,11 @@ class Records:
         }
 
     async def _rows(self, statement: str, *values: object) -> list[Row]:
-        async with self._database.connection() as connection:
-            return [dict(row) for row in await connection.fetch(statement, *values)]
+        return [dict(row) for row in await self._database.read(statement, *values)]
 
     async def _count(self, statement: str, *values: object) -> int:
-        async with self._database.connection() as connection:
-            return int(await connection.fetchval(statement, *values))
+        (row,) = await self._database.read(statement, *values)
+        return int(row[0])
 
 
 def _task(row: Row) -> Row:

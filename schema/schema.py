@@ -9,7 +9,7 @@ from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from schema.context import OperationContext
-from schema.core import core_schema
+from schema.core import core_schema, mend_is_one_of
 from schema.enums import describe_enums
 from schema.errors import presented
 from schema.execution import LeafExecutor, prepare_leaves
@@ -64,5 +64,6 @@ def build_schema(*, introspection: bool = True) -> ServiceSchema:
         config=StrawberryConfig(scalar_map=SCALARS),
     )
     describe_enums(core_schema(schema))
+    mend_is_one_of(core_schema(schema))
     prepare_leaves(core_schema(schema))
     return schema

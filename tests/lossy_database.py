@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
@@ -21,8 +21,10 @@ class LossyConnection:
     def __getattr__(self, name: str) -> object:
         return getattr(self._connection, name)
 
-    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        rows = await self._connection.fetch(statement, *arguments)
+    async def fetch(
+        self, statement: str, *arguments: object, **options: Any
+    ) -> list[asyncpg.Record]:
+        rows: list[asyncpg.Record] = await self._connection.fetch(statement, *arguments, **options)
         if rows and statement == self._database.loses_answer_of:
             self._database.loses_answer_of = None
             raise self._database.breaks_with
@@ -40,8 +42,8 @@ class LossyDatabase(Database):
     breaks_with: Exception = asyncpg.ConnectionDoesNotExistError("connection was closed")
     holds_answer_of: str | None = None
 
-    def __init__(self, client: AsyncpgDBClient, url: str, *, pool_timeout_seconds: float) -> None:
-        super().__init__(client, url, pool_timeout_seconds=pool_timeout_seconds)
+    def __init__(self, client: AsyncpgDBClient, url: str, **seconds: float) -> None:
+        super().__init__(client, url, **seconds)
         self.is_held = asyncio.Event()
         self.is_let_go = asyncio.Event()
 

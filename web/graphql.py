@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import orjson
+import structlog
 from cross_web import AsyncHTTPRequestAdapter, HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +18,13 @@ from strawberry.types import ExecutionResult
 
 from engine.audit import Actor
 from schema.context import OperationContext, Services
-from schema.errors import ErrorCode, api_error, no_such_operation
+from schema.errors import (
+    MAX_ANSWER_BYTES,
+    ErrorCode,
+    answer_too_long,
+    api_error,
+    no_such_operation,
+)
 from schema.keys import KeyRing, Principal
 from schema.loaders import Loaders
 from schema.operations import OTHER, note_outcome
@@ -163,7 +170,13 @@ class GraphQLView(GraphQL[OperationContext, None]):
     ) -> Response:
         """Return the answer in the negotiated media type with the status that belongs to it."""
         media_type = sub_response.media_type or JSON_TYPE
-        return json_answer(response_data, _status(response_data, media_type), media_type=media_type)
+        status = _status(response_data, media_type)
+        response = json_answer(response_data, status, media_type=media_type)
+        if len(response.body) <= MAX_ANSWER_BYTES:
+            return response
+        structlog.contextvars.bind_contextvars(outcome=ErrorCode.QUERY_TOO_COMPLEX.value)
+        refused = {"errors": [answer_too_long().formatted]}
+        return json_answer(refused, 400, media_type=media_type)
 
 
 def _member(body: Mapping[str, object], name: str, kind: type[T]) -> T | None:

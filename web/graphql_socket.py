@@ -31,7 +31,7 @@ from structlog.contextvars import bind_contextvars
 
 from engine.audit import Actor
 from schema.context import OperationContext, Services
-from schema.errors import ErrorCode, api_error
+from schema.errors import MAX_ANSWER_BYTES, ErrorCode, answer_too_long, api_error
 from schema.keys import KeyRing, presented_key
 from schema.loaders import Loaders
 from schema.operations import well_formed
@@ -246,8 +246,12 @@ class GraphQLSocket(GraphQL[OperationContext, None]):
         return orjson.loads(data)
 
     def encode_json(self, data: object) -> str:
-        """Encode as text: bytes would become a binary message."""
-        return orjson.dumps(data).decode()
+        """Encode as text: bytes would become a binary message. A message too long is an error."""
+        encoded = orjson.dumps(data)
+        if len(encoded) > MAX_ANSWER_BYTES and isinstance(data, Mapping):
+            payload = {"data": None, "errors": [answer_too_long().formatted]}
+            encoded = orjson.dumps({**data, "payload": payload})
+        return encoded.decode()
 
 
 def _is_well_formed(message: object) -> bool:

@@ -23,12 +23,15 @@ async def api(cipher: WebhookCipher) -> AsyncIterator[Api]:
     ("query", "figure", "bound"),
     [
         ("{ task" * 16 + " }" * 16, "16", "15"),
-        ("{ __schema { " + " ".join(f"a{i}: types" for i in range(51)) + " } }", "51", "50"),
+        ("{ tasks { data { " + " ".join(f"a{i}: id" for i in range(51)) + " } } }", "51", "50"),
+        ("{ __schema { a: types { name } b: types { name } } }", "2", "0"),
+        ("{ a: __schema { types { name } } b: __schema { types { name } } }", "2", "1"),
+        ("{ tasks { data { " + "id " * 51 + "} } }", "51", "50"),
         ("{ " + "__typename " * 21 + "}", "21", "20"),
         ("{ " + "__typename " * 1000 + "}", "more than", "1000"),
         ("{ __typename " + "#\n" * 1000 + "}", "more than", "1000"),
         ("mutation { reloadTasks " + "reloadTasks " * 20 + "}", "21", "20"),
-        (LISTS.replace("$n: Int!", "$n: Int! = 100"), "10202", "10000"),
+        (LISTS.replace("$n: Int!", "$n: Int! = 100"), "20302", "10000"),
     ],
 )
 async def test_operation_beyond_a_bound_is_400_with_figure_and_bound(
@@ -65,7 +68,19 @@ async def test_only_the_chosen_operation_has_to_be_cheap(api: Api) -> None:
     assert unnamed.codes == ["BAD_USER_INPUT"]
 
 
-@pytest.mark.parametrize("options", [{}, {"input_value_deprecation": True, "descriptions": False}])
+EVERYTHING = {
+    "specified_by_url": True,
+    "directive_is_repeatable": True,
+    "schema_description": True,
+    "input_value_deprecation": True,
+    "one_of": True,
+    "experimental_directive_deprecation": True,
+}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"input_value_deprecation": True, "descriptions": False}, EVERYTHING]
+)
 async def test_clients_may_ask_for_the_whole_schema(api: Api, options: dict[str, bool]) -> None:
     data = await api.run(get_introspection_query(**options))
 

@@ -5,7 +5,15 @@ import time
 import pytest
 from graphql import get_introspection_query, parse
 
-from schema.complexity import MAX_ALIASES, MAX_DEPTH, MAX_ROOT_FIELDS, MAX_TOKENS, problems
+from schema.complexity import (
+    MAX_ALIASES,
+    MAX_DEPTH,
+    MAX_NAME_CHARS,
+    MAX_ROOT_FIELDS,
+    MAX_SAME_NAME,
+    MAX_TOKENS,
+    problems,
+)
 
 
 def nested(levels: int) -> str:
@@ -22,12 +30,18 @@ def found(text: str) -> list[str]:
         nested(MAX_DEPTH),
         "{ " + " ".join(f"a{i}: x" for i in range(MAX_ROOT_FIELDS)) + " }",
         "{ a { " + " ".join(f"a{i}: x" for i in range(MAX_ALIASES)) + " } }",
+        "{ a { " + "x " * MAX_SAME_NAME + "} }",
+        "{ " + "n" * MAX_NAME_CHARS + " }",
+        f'{{ a(text: "{"n" * 1000}") }}',
+        "{ __schema { types { name } } " + "t: __type(name: 1) { name } " * 5 + "}",
         get_introspection_query(
             descriptions=True,
             specified_by_url=True,
             directive_is_repeatable=True,
             schema_description=True,
             input_value_deprecation=True,
+            experimental_directive_deprecation=True,
+            one_of=True,
         ),
     ],
 )
@@ -48,8 +62,24 @@ def test_operation_may_be_as_complex_as_allowed(text: str) -> None:
             "The operation has 51 aliases; at most 50 are allowed.",
         ),
         (
-            "{ __schema { " + " ".join(f"a{i}: types {{ name }}" for i in range(51)) + " } }",
-            "The operation has 51 aliases; at most 50 are allowed.",
+            "{ __schema { a: types { ...F } } } fragment F on __Type { n: name }",
+            "The operation has 2 aliases within introspection; at most 0 are allowed.",
+        ),
+        (
+            "{ a: __schema { types { name } } ...F } fragment F on Query { __schema { types } }",
+            "The operation has 2 fields __schema; at most 1 are allowed.",
+        ),
+        (
+            "{ " + "__type(name: 1) { name } " * 6 + "}",
+            "The operation has 6 fields __type; at most 5 are allowed.",
+        ),
+        (
+            "query A { x ...F } query B { x x ...F } fragment F on Q { b { " + "x " * 49 + "} }",
+            "The operation has 51 fields of one name; at most 50 are allowed.",
+        ),
+        (
+            "{ a(" + "n" * 101 + ": 1) }",
+            "A name has 101 characters; at most 100 are allowed.",
         ),
         (
             "{ a { b: c { ...F } d: c { ...F } } } fragment F on C { "
@@ -78,6 +108,7 @@ def test_every_problem_is_told_at_once() -> None:
         "The operation has 16 levels of fields",
         "The operation has 51 aliases",
         "The operation has 51 fields at its root",
+        "The operation has 765 fields of one name",
     ]
 
 
@@ -101,7 +132,7 @@ def test_doubling_fragments_are_measured_at_once() -> None:
     document = parse(f"{{ ...F0 }} {chain} fragment F100 on Q {{ b: a }}", max_tokens=1500)
     began = time.process_time()
 
-    aliases, fields = problems(document)
+    aliases, fields, *_ = problems(document)
 
     assert time.process_time() - began < 0.5
     assert aliases.startswith(f"The operation has {2**100} aliases")
@@ -115,6 +146,6 @@ def test_deepest_document_that_can_be_parsed_is_measured() -> None:
     )
     document = parse(f"{{ ...F0 }} {chain} fragment F{parts} on Q {{ a }}", max_tokens=3 * 1000)
 
-    (problem,) = problems(document)
+    problem, *_ = problems(document)
 
     assert problem.startswith(f"The operation has {parts * 90 + 1} levels")

@@ -1,7 +1,7 @@
 import pytest
 from graphql import GraphQLError, build_schema, specified_rules
 
-from schema.extensions import MAX_REMEMBERED_CHARS, Documents
+from schema.extensions import MAX_ERRORS, MAX_REMEMBERED_CHARS, Documents
 
 SCHEMA = build_schema("type Query { total: Int }")
 
@@ -39,3 +39,12 @@ def test_suggestions_can_be_hidden(hidden: bool, suggested: bool) -> None:
     (error,) = make(hide_suggestions=hidden).read(SCHEMA, "{ totl }").errors
 
     assert ("Did you mean" in error.message) is suggested
+
+
+def test_validation_ends_after_some_errors() -> None:
+    text = f"{{ {' '.join(f'...F{n}' for n in range(MAX_ERRORS + 5))} }}"
+
+    *errors, last = make().read(SCHEMA, text).errors
+
+    assert len(errors) == MAX_ERRORS
+    assert "aborted" in last.message

@@ -5,9 +5,9 @@ from graphql import GraphQLError, graphql_sync
 from structlog.testing import capture_logs
 
 from engine.errors import Conflict, FieldError, InvalidInput, NotFound
-from models.errors import DatabaseUnavailable
+from models.errors import DatabaseUnavailable, ReadTooSlow
 from schema.core import core_schema
-from schema.errors import ErrorCode, api_error, bad_arguments, presented
+from schema.errors import MAX_LOGGED_CAUSES, ErrorCode, api_error, bad_arguments, presented
 from schema.schema import build_schema
 
 SECRET = "postgresql://user:password@db/name"
@@ -194,6 +194,27 @@ def test_one_cause_of_many_errors_is_logged_once() -> None:
 
     assert len(errors) == 50
     assert len(logs) == 1
+
+
+def test_of_many_causes_a_few_are_logged_and_the_others_counted() -> None:
+    with capture_logs() as logs:
+        errors = presented([raised(RuntimeError(str(n))) for n in range(50)], "request-1")
+
+    assert len(errors) == 50
+    assert [entry["event"] for entry in logs] == [
+        *["unexpected_error"] * MAX_LOGGED_CAUSES,
+        "more_errors_not_shown",
+    ]
+    assert (logs[-1]["count"], logs[-1]["request_id"]) == (50 - MAX_LOGGED_CAUSES, "request-1")
+
+
+def test_a_read_that_was_stopped_is_told_as_too_complex() -> None:
+    with capture_logs() as logs:
+        error = shown(ReadTooSlow(SECRET))
+
+    assert code_of(error) == "QUERY_TOO_COMPLEX"
+    assert SECRET not in str(error.formatted)
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("read_stopped", "warning")]
 
 
 def test_a_lost_database_is_told_without_its_address() -> None:

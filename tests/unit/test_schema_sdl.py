@@ -7,19 +7,34 @@ from graphql import (
     GraphQLInputObjectType,
     GraphQLObjectType,
     build_schema,
+    graphql_sync,
     is_introspection_type,
     is_specified_scalar_type,
 )
 
 from schema import export
 from schema.comparison import differences
+from schema.core import core_schema
+from schema.schema import build_schema as build_service_schema
 
+ONE_OF = "{ __schema { types { kind isOneOf } } }"
 PROMISE = """
 type Query { task(id: ID!, full: Boolean = true): Task! }
 type Task { name: String!  status: Status! }
 enum Status { ACTIVE FAILED }
 input Filter { text: String = "x" }
 """
+
+
+def test_introspection_tells_of_every_type_whether_it_is_one_of() -> None:
+    result = graphql_sync(core_schema(build_service_schema()), ONE_OF)
+
+    assert result.errors is None
+    types = (result.data or {})["__schema"]["types"]
+    assert {(each["kind"] == "INPUT_OBJECT", each["isOneOf"]) for each in types} == {
+        (True, False),
+        (False, None),
+    }
 
 
 def test_sdl_file_is_up_to_date() -> None:
