@@ -22,6 +22,7 @@ from engine.health import PartHealth
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
 from engine.live_feed import LiveFeed
+from engine.log_counts import LogFold
 from engine.retention import Retention
 from engine.scheduler import Scheduler
 from engine.worker import Worker
@@ -111,6 +112,7 @@ class Engine:
             elapsed=elapsed,
         )
         self._retention = Retention(database, log_retention_days=options.log_retention_days)
+        self._log_fold = LogFold(database)
         self.live_feed = LiveFeed(FeedReader(database))
 
     @property
@@ -151,6 +153,7 @@ class Engine:
             self._spawn("claim", self._worker.claim_loop)
             self._spawn("takeover", self._worker.takeover_loop)
             self._spawn("retention", self._retention.run)
+            self._spawn("log_fold", self._log_fold.run)
         if self.serves:
             self._spawn("live_feed", self.live_feed.run)
         log.info(
@@ -159,7 +162,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop ticking and claiming, finish what is open, give back the rest."""
-        await self._cancel("scheduler", "ticks", "takeover", "retention", "live_feed")
+        await self._cancel("scheduler", "ticks", "takeover", "retention", "log_fold", "live_feed")
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")

@@ -1,20 +1,28 @@
 """The figures of the dashboard."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from bisect import bisect_right
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
+from math import ceil, floor
 from typing import Any
 
 from engine.cache import Cache
 from engine.cron import parse_schedule
 from engine.errors import InvalidSchedule
+from engine.log_counts import HIDDEN, UNCOUNTED
 from models.database import Database
+from models.enums import LogStatus
 
 # How old the runs' figures may be; those of the tasks also end with any change of a task.
 KEPT_SECONDS = 60.0
 # Schedules are computed in so many at a time, so that the loop stays free in between.
 BATCH = 50
+# What stands in place of a bucket for an attempt that is not the first, or was not sent.
+NO_BUCKET = -32768
 
 _TASKS = """
 select statement_timestamp() as now,
@@ -25,17 +33,40 @@ select statement_timestamp() as now,
 from tasks where deleted_at is null
 """
 
-# A run ends with its one SUCCESS, FAILED or SKIPPED row, and is retried after its attempt 0.
-_RUNS = """
-select count(*) filter (where l.status = 'SUCCESS') as succeeded,
-    count(*) filter (where l.status = 'FAILED') as failed,
-    count(*) filter (where l.status = 'RETRYING' and l.retry_count = 0) as retried,
-    count(*) filter (where l.status = 'SKIPPED') as skipped,
-    percentile_cont(array[0.5, 0.99]) within group (order by l.lateness_ms)
-        filter (where l.retry_count = 0) as lateness_ms
-from task_logs l join tasks t on t.id = l.task_id and t.deleted_at is null
-where l.execution_time > statement_timestamp() - interval '24 hours'
-"""
+# Whole hours and minutes from the roll-ups; by indexes what of the day is before them, in no
+# roll-up yet, or of a deleted task.
+_RUNS = f"""
+with {HIDDEN}, {UNCOUNTED}, day as materialized (
+    select since, date_bin('1 minute', since, 'epoch') + interval '1 minute' as minute,
+        date_bin('1 hour', since, 'epoch') + interval '1 hour' as hour
+    from (select statement_timestamp() - interval '24 hours' as since) s
+), runs as (
+    select status, is_first, bucket, n, lateness_ms from day d, log_lateness r
+    where r.span_seconds = 3600 and r.start >= d.hour
+    union all
+    select status, is_first, bucket, n, lateness_ms from day d, log_lateness r
+    where r.span_seconds = 60 and r.start >= d.minute and r.start < d.hour
+    union all
+    select l.status, l.retry_count = 0, lateness_bucket(l.retry_count, l.lateness_ms), l.n,
+        l.n * greatest(0.1, least(l.lateness_ms, 1e12))
+    from (
+        select l.status, l.retry_count, l.lateness_ms, 1 as n from day d, task_logs l
+        where l.execution_time > d.since and l.execution_time < d.minute
+            and l.task_id not in (select id from hidden)
+        union all
+        select l.status, l.retry_count, l.lateness_ms, 1 from day d, uncounted l
+        where l.execution_time >= d.minute and l.task_id not in (select id from hidden)
+        union all
+        select l.status, l.retry_count, l.lateness_ms, -1
+        from day d, log_fold f, hidden h cross join lateral (
+            select * from task_logs where task_id = h.id and execution_time >= d.minute offset 0
+        ) l
+        where l.feed_id <= f.counted
+    ) l
+)
+select status, is_first, bucket, sum(n)::bigint as n, sum(lateness_ms) as lateness_ms
+from runs group by status, is_first, bucket having sum(n) > 0
+"""  # noqa: S608 - constants of ours
 
 _QUEUED = """
 select count(*) from task_logs l join tasks t on t.id = l.task_id and t.deleted_at is null
@@ -149,25 +180,56 @@ class Statistics:
         return _Tasks(**counts, next_run_at=await _earliest(pairs, counts["now"]))
 
     async def _runs(self) -> _Runs:
-        (runs,) = await self._database.read(_RUNS)
+        runs = await self._database.read(_RUNS)
         (queued,) = await self._database.read(_QUEUED)
-        return _Runs(last_24h=_run_stats(**runs), queued=queued[0])
+        return _Runs(last_24h=run_stats([dict(row) for row in runs]), queued=queued[0])
 
 
-def _run_stats(
-    *, succeeded: int, failed: int, retried: int, skipped: int, lateness_ms: list[float] | None
-) -> RunStats:
-    ended = succeeded + failed
-    p50, p99 = lateness_ms or (None, None)
+def run_stats(groups: Iterable[Mapping[str, Any]]) -> RunStats:
+    """Return the figures of attempts in groups of one status, `is_first` and `bucket`.
+
+    A run ends with its one SUCCESS, FAILED or SKIPPED row, and is retried after its attempt 0.
+    """
+    counts: Counter[str] = Counter()
+    retried = 0
+    lateness: defaultdict[int, list[float]] = defaultdict(lambda: [0, 0.0])
+    for group in groups:
+        counts[group["status"]] += group["n"]
+        if group["is_first"] and group["status"] == LogStatus.RETRYING:
+            retried += group["n"]
+        if group["bucket"] != NO_BUCKET:
+            lateness[group["bucket"]][0] += group["n"]
+            lateness[group["bucket"]][1] += group["lateness_ms"]
+    ended = counts[LogStatus.SUCCESS] + counts[LogStatus.FAILED]
+    buckets = [(int(n), total / n) for _, (n, total) in sorted(lateness.items())]
     return RunStats(
-        succeeded=succeeded,
-        failed=failed,
+        succeeded=counts[LogStatus.SUCCESS],
+        failed=counts[LogStatus.FAILED],
         retried=retried,
-        skipped=skipped,
-        success_rate=succeeded / ended if ended else None,
-        lateness_ms_p50=p50,
-        lateness_ms_p99=p99,
+        skipped=counts[LogStatus.SKIPPED],
+        success_rate=counts[LogStatus.SUCCESS] / ended if ended else None,
+        lateness_ms_p50=_percentile(buckets, 0.5),
+        lateness_ms_p99=_percentile(buckets, 0.99),
     )
+
+
+def _percentile(buckets: Sequence[tuple[int, float]], fraction: float) -> float | None:
+    """Return the value at a fraction of all, between two if it is, or None without any.
+
+    Each bucket is a number of values and their mean, which stands for each of them.
+    """
+    total = sum(n for n, _ in buckets)
+    if not total:
+        return None
+    place = fraction * (total - 1)
+    below, above = _at(buckets, floor(place)), _at(buckets, ceil(place))
+    return round(below + (above - below) * (place % 1), 3)
+
+
+def _at(buckets: Sequence[tuple[int, float]], place: int) -> float:
+    """Return the value of which so many are less."""
+    ends = list(accumulate(n for n, _ in buckets))
+    return buckets[bisect_right(ends, place)][1]
 
 
 async def _earliest(schedules: Iterable[tuple[str, str]], now: datetime) -> datetime | None:
