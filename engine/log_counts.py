@@ -30,8 +30,8 @@ hidden as materialized (
 UNCOUNTED: Final = """
 tail as materialized (
     select l.task_id, l.status, l.execution_time, l.retry_count, l.lateness_ms
-    from log_fold f join task_logs l
-        on l.feed_id between f.counted + 1 and (select max(feed_id) from task_logs)
+    from task_logs l where l.feed_id between (select counted + 1 from log_fold)
+        and (select max(feed_id) from task_logs)
 ), uncounted as (
     select * from tail
     union all

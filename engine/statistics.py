@@ -35,33 +35,32 @@ from tasks where deleted_at is null
 
 # Whole hours and minutes from the roll-ups; by indexes what of the day is before them, in no
 # roll-up yet, or of a deleted task.
+_SINCE = "statement_timestamp() - interval '24 hours'"
+_MINUTE = f"(date_bin('1 minute', {_SINCE}, 'epoch') + interval '1 minute')"
+_HOUR = f"(date_bin('1 hour', {_SINCE}, 'epoch') + interval '1 hour')"
 _RUNS = f"""
-with {HIDDEN}, {UNCOUNTED}, day as materialized (
-    select since, date_bin('1 minute', since, 'epoch') + interval '1 minute' as minute,
-        date_bin('1 hour', since, 'epoch') + interval '1 hour' as hour
-    from (select statement_timestamp() - interval '24 hours' as since) s
-), runs as (
-    select status, is_first, bucket, n, lateness_ms from day d, log_lateness r
-    where r.span_seconds = 3600 and r.start >= d.hour
+with {HIDDEN}, {UNCOUNTED}, runs as (
+    select status, is_first, bucket, n, lateness_ms from log_lateness r
+    where r.span_seconds = 3600 and r.start >= {_HOUR}
     union all
-    select status, is_first, bucket, n, lateness_ms from day d, log_lateness r
-    where r.span_seconds = 60 and r.start >= d.minute and r.start < d.hour
+    select status, is_first, bucket, n, lateness_ms from log_lateness r
+    where r.span_seconds = 60 and r.start >= {_MINUTE} and r.start < {_HOUR}
     union all
     select l.status, l.retry_count = 0, lateness_bucket(l.retry_count, l.lateness_ms), l.n,
         l.n * greatest(0.1, least(l.lateness_ms, 1e12))
     from (
-        select l.status, l.retry_count, l.lateness_ms, 1 as n from day d, task_logs l
-        where l.execution_time > d.since and l.execution_time < d.minute
+        select l.status, l.retry_count, l.lateness_ms, 1 as n from task_logs l
+        where l.execution_time > {_SINCE} and l.execution_time < {_MINUTE}
             and l.task_id not in (select id from hidden)
         union all
-        select l.status, l.retry_count, l.lateness_ms, 1 from day d, uncounted l
-        where l.execution_time >= d.minute and l.task_id not in (select id from hidden)
+        select l.status, l.retry_count, l.lateness_ms, 1 from uncounted l
+        where l.execution_time >= {_MINUTE} and l.task_id not in (select id from hidden)
         union all
         select l.status, l.retry_count, l.lateness_ms, -1
-        from day d, log_fold f, hidden h cross join lateral (
-            select * from task_logs where task_id = h.id and execution_time >= d.minute offset 0
+        from hidden h cross join lateral (
+            select * from task_logs where task_id = h.id and execution_time >= {_MINUTE} offset 0
         ) l
-        where l.feed_id <= f.counted
+        where l.feed_id <= (select counted from log_fold)
     ) l
 )
 select status, is_first, bucket, sum(n)::bigint as n, sum(lateness_ms) as lateness_ms

@@ -8,6 +8,7 @@ import asyncpg
 from models.database import Database
 from models.enums import LogStatus
 from schema.log_statements import (
+    NEAR_ROWS,
     LogFilter,
     Query,
     page,
@@ -21,12 +22,13 @@ from schema.records import Row, Span
 class LogRecords:
     """Reads logs. Every method raises DatabaseUnavailable when the server is gone."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, near_rows: int = NEAR_ROWS) -> None:
         self._database = database
+        self._near_rows = near_rows
 
     async def logs(self, wanted: LogFilter, span: Span) -> list[Row]:
         """Return one page of logs, newest execution time first."""
-        return await self._rows(page(wanted, span))
+        return await self._rows(page(wanted, span, near_rows=self._near_rows))
 
     async def count_logs(self, wanted: LogFilter) -> int:
         """Return how many logs there are."""

@@ -33,7 +33,7 @@ LOG_FIELDS: Final = (
     "created_at",
 )
 NEAR_ROWS: Final = 1_000
-"""Pages that end before so many rows are found by passing over what is before them."""
+"""Pages that end within so many rows are found by passing over what is before them."""
 
 _COLUMNS: Final = ", ".join(f"l.{name}" for name in LOG_FIELDS)
 _NEWEST: Final = "order by execution_time desc, id desc"
@@ -143,16 +143,16 @@ class Query(NamedTuple):
     values: tuple[object, ...]
 
 
-def page(wanted: LogFilter, span: Span) -> Query:
+def page(wanted: LogFilter, span: Span, *, near_rows: int = NEAR_ROWS) -> Query:
     """Return what reads one page, newest execution time first."""
     parts = _Parts(wanted)
     limit, offset = parts.put(span.limit, "int"), parts.put(span.offset, "bigint")
-    if _is_by_hours(wanted, span):
+    if _is_by_hours(wanted, span.offset + span.limit > near_rows):
         text = _FAR_PAGE.format(**parts.hours(), where=parts.where, limit=limit, offset=offset)
     else:
         # Few rows are queued, but the planner can't be sure, and might look through all others.
         fenced = f"(select * from task_logs l where {parts.where} offset 0)"
-        logs = fenced if wanted.status is LogStatus.QUEUED else "task_logs"
+        logs = fenced if wanted.status == LogStatus.QUEUED else "task_logs"
         text = _PAGE.format(logs=logs, where=parts.where, limit=limit, offset=offset)
     return Query(text, tuple(parts.values))
 
@@ -188,15 +188,15 @@ def totals_of_tasks(task_ids: list[UUID], status: LogStatus | None) -> Query:
     return Query(_TOTALS_OF_TASKS.format(tasks="$1", status=status_text), (task_ids,))
 
 
-def _is_by_hours(wanted: LogFilter, span: Span) -> bool:
+def _is_by_hours(wanted: LogFilter, is_far: bool) -> bool:
     """Return whether the page is found by the number of rows in each hour.
 
     Near pages of all logs, of a task or of a rare status are the first in an index. There is none
     by SUCCESS: these are most rows, or are far from each other when nearly everything fails.
     """
-    if wanted.task_id is not None or wanted.status is LogStatus.QUEUED:
+    if wanted.task_id is not None or wanted.status == LogStatus.QUEUED:
         return False
-    return wanted.status is LogStatus.SUCCESS or span.offset + span.limit > NEAR_ROWS
+    return is_far or wanted.status == LogStatus.SUCCESS
 
 
 class _Parts:

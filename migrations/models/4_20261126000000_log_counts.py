@@ -79,10 +79,12 @@ DECLARE
     last bigint;
 BEGIN
     SELECT f.counted INTO first FROM log_fold f WHERE f.id = 1 FOR UPDATE SKIP LOCKED;
-    SELECT least(max(l.feed_id), first + at_most) INTO last FROM task_logs l;
-    IF first IS NULL OR last IS NULL OR last <= first THEN
+    SELECT max(l.feed_id) INTO last FROM task_logs l;
+    -- With no log at all, or while somebody else has the lock, one of them is null.
+    IF last > first IS NOT TRUE THEN
         RETURN 0;
     END IF;
+    last := least(last, first + at_most);
     {_CHANGE.format(sign="+", rows=_FOLDED)}
     DELETE FROM log_lateness
     WHERE start < statement_timestamp() - interval '26 hours' AND span_seconds IN (60, 3600);
