@@ -163,8 +163,9 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
-        await self.cache.close()
+        self.cache.listens(False)
         await self._instance.leave()
+        await self.cache.close()
         await self._client.close()
 
     async def applied(self, task_id: UUID) -> None:

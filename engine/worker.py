@@ -14,7 +14,7 @@ from engine.claims import Claim, claim, release_all_but, seconds_to_next
 from engine.clock import sleepless
 from engine.delivery import Delivery
 from engine.ending import Finished
-from engine.expiry import expire_waiting
+from engine.expiry import Expiry
 from engine.instance import FENCE_SECONDS, LEASE_SECONDS, Instance
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.limits import Budget
@@ -63,6 +63,7 @@ class Worker:
             accounting=accounting,
             on_recorded=self._recorded,
         )
+        self._expiry = Expiry(instance_id=instance.id)
         self._wake = asyncio.Event()
         self._open: dict[asyncio.Task[None], UUID] = {}
         self._is_draining = False
@@ -112,7 +113,7 @@ class Worker:
                 DELIVERIES.labels(LogStatus.UNKNOWN).inc(taken.unknown)
                 # A claim whose connection broke may be committed after all of this.
                 await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
-                expired = await self._database.transact(partial(expire_waiting, instance_id=me.id))
+                expired = await self._expiry.end_overdue(self._database)
                 DELIVERIES.labels(LogStatus.FAILED).inc(expired)
 
     async def drain(self, timeout_seconds: float) -> None:

@@ -217,3 +217,27 @@ async def test_searches_and_later_pages_are_read_each_time(
             await api.run("{ tasks(status: ACTIVE, limit: 60, page: 2) { data { id } } }")
 
     assert sum(n for text, n in seen.items() if "order by t.created_at" in text) == 6
+
+
+async def test_who_stops_has_left_before_it_waits_for_its_cache(
+    database: Database, start_engine: StartEngine
+) -> None:
+    engine = await start_engine()
+    present: list[int] = []
+
+    async def never() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            async with database.connection() as connection:
+                present.append(await connection.fetchval("select count(*) from engine_instances"))
+
+    reading = asyncio.create_task(
+        engine.cache.read("never", never, restore=lambda _: None, seconds=lambda _: 1.0)
+    )
+
+    await engine.stop()
+
+    assert present == [0]
+    with pytest.raises(asyncio.CancelledError):
+        await reading
