@@ -128,6 +128,10 @@ class Engine:
         """Whether this process sends."""
         return "worker" in self._options.roles
 
+    def time(self) -> float:
+        """Return the database's time in seconds since 1970; once started."""
+        return self._clock.time()
+
     async def start(self) -> None:
         """Join the other copies and begin.
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
+from engine import statistics
 from engine.cipher import WebhookCipher
 from models.database import Database
 from models.enums import LogStatus, TaskStatus
@@ -203,6 +204,23 @@ async def test_next_run_is_never_a_past_one(api: Api, fake_discord: FakeDiscord)
         return len(seen) == 3
 
     await wait_until(has_moved, what="third next run", timeout_seconds=5)
+
+
+async def test_tasks_that_fire_each_second_don_t_end_what_is_kept(
+    api: Api, database: Database, fake_discord: FakeDiscord
+) -> None:
+    await create(api, fake_discord, schedule="* * * * * *")
+    seen: set[str] = set()
+
+    async def has_moved() -> bool:
+        stats = await api.run("{ dashboardStats { active nextRunAt } }")
+        seen.add(stats["dashboardStats"]["nextRunAt"])
+        return len(seen) == 4
+
+    async with statements(database) as asked:
+        await wait_until(has_moved, what="fourth next run")
+
+    assert asked[statistics._TASKS] == 1
 
 
 async def test_searches_and_later_pages_are_read_each_time(
