@@ -24,6 +24,7 @@ from engine.limits import Budget
 from engine.live_feed import LiveFeed
 from engine.retention import Retention
 from engine.scheduler import Scheduler
+from engine.stored_urls import StoredUrls
 from engine.worker import Worker
 from models.database import Database
 from models.errors import DatabaseUnavailable
@@ -82,6 +83,7 @@ class Engine:
         self._wall_clock = wall_clock
         self._clock = DatabaseClock(monotonic)
         self._client = DiscordClient()
+        self._urls = StoredUrls(cipher, elapsed=elapsed)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._scheduler = Scheduler(
             database,
@@ -104,7 +106,8 @@ class Engine:
         self._worker = Worker(
             database,
             self._instance,
-            Delivery(self._client, cipher, origins=options.origins, clock=self._clock.time),
+            Delivery(self._client, self._urls, origins=options.origins, clock=self._clock.time),
+            urls=self._urls,
             concurrency=options.worker_concurrency,
             budget=options.budget,
             accounting=options.accounting,
@@ -235,6 +238,9 @@ class Engine:
             return PartHealth(state="off", detail="not a role of this process")
         if not connected:
             return PartHealth(state="down", detail="waits for the database")
+        if self._urls.unreadable is not None:
+            detail = f"ENCRYPTION_KEYS can't read the webhook URL of task {self._urls.unreadable}"
+            return PartHealth(state="down", detail=detail)
         return PartHealth(state="ok", detail=f"{self._worker.in_flight} attempts in flight")
 
     def _clock_health(self) -> PartHealth:

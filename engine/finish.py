@@ -10,6 +10,7 @@ from engine.channels import count_sends
 from engine.ending import Finished
 from engine.failing import count_failures, lock_affected
 from engine.feed import assign_feed_ids
+from engine.instance import WORK_CHANNEL
 from engine.invalid_requests import count_invalid
 from engine.lanes import LaneEnd, settle_lanes, wake_lanes
 from engine.limits import FIRST_HOLD_SECONDS, MAX_HOLD_SECONDS
@@ -176,6 +177,8 @@ async def _give_back(connection: Connection, ends: list[Finished]) -> None:
     moved = [row["id"] for row in rows if row["webhook_key"] != came_from[row["id"]]]
     if moved:
         await wake_lanes(connection, moved)
+    # Another copy may be the one that can send it; its timer knows nothing of it.
+    await connection.execute(f"notify {WORK_CHANNEL}")
 
 
 async def _hold_origins(connection: Connection, ends: list[Finished]) -> None:

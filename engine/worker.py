@@ -20,6 +20,7 @@ from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.limits import Budget
 from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.recorder import Recorder
+from engine.stored_urls import StoredUrls
 from engine.takeover import take_over
 from models.database import Connection, Database
 from models.enums import LogStatus
@@ -29,6 +30,8 @@ POLL_SECONDS = 2.0
 # Claims follow one another no faster, unless there was something to claim.
 COALESCE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
+# A copy that can't read every webhook URL lets those that can be quicker by this much.
+YIELD_SECONDS = 0.5
 # Results that wait for the database; more, and nothing is claimed.
 MAX_UNRECORDED = 1000
 RECORD_SECONDS = 5.0
@@ -45,6 +48,7 @@ class Worker:
         instance: Instance,
         delivery: Delivery,
         *,
+        urls: StoredUrls,
         concurrency: int,
         budget: Budget,
         accounting: Accounting,
@@ -53,6 +57,7 @@ class Worker:
         self._database = database
         self._instance = instance
         self._delivery = delivery
+        self._urls = urls
         self._concurrency = concurrency
         self._budget = budget
         self._elapsed = elapsed
@@ -102,6 +107,8 @@ class Worker:
         me = self._instance
         while True:
             await asyncio.sleep(POLL_SECONDS)
+            with suppress(DatabaseUnavailable, asyncpg.PostgresError):
+                await self._urls.look_again(self._database)
             if not (me.may_judge() and me.is_fresh()):
                 continue
             judge = partial(take_over, instance_id=me.id, seen_at=me.seen_at)
@@ -149,6 +156,8 @@ class Worker:
 
     async def _claim_once(self) -> float:
         """Claim what there is room for; return after how many seconds to look again."""
+        if self._urls.unreadable is not None:
+            await asyncio.sleep(YIELD_SECONDS)
         self._wake.clear()
         room = min(self._concurrency - len(self._open), MAX_UNRECORDED - self._recorder.waiting)
         self._has_backlog = False
