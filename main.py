@@ -201,7 +201,7 @@ def _app(
         database=database,
         tasks=service,
         engine=engine,
-        statistics=Statistics(database, engine.cache),
+        statistics=Statistics(database, engine.cache, clock=engine.time),
         limits=limits,
     )
 

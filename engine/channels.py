@@ -8,11 +8,12 @@ from engine.limits import CHANNEL_MARGIN_SECONDS, CHANNEL_SENDS, CHANNEL_WINDOW_
 from models.database import Connection
 
 # The update changes nothing: it locks the row, so that it is not removed as unused meanwhile.
+# Of a new channel the first one named is its webhook.
 _LEARN = """
 insert into webhook_channels (channel_id, webhook_key)
 select distinct on (channel_id) channel_id, webhook_key
-from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
-order by channel_id
+from unnest($1::text[], $2::bytea[]) with ordinality as n (channel_id, webhook_key, place)
+order by channel_id, place
 on conflict (channel_id) do update set webhook_key = webhook_channels.webhook_key
 """
 
@@ -75,13 +76,17 @@ async def count_sends(
     `learned` names the channel of each webhook that was not known to post there; its lane is
     settled already.
     """
-    if learned:
-        await connection.execute(_LEARN, list(learned.values()), list(learned))
-        await connection.execute(_SHARE, list(learned.values()), list(learned), CHANNEL_SENDS)
     channels = [end.channel_id or end.claim.channel_id for end in ends]
+    reserved = [end.claim for end in ends if end.claim.reserved_at is not None]
+    if learned:
+        named = [(channel_id, key) for key, channel_id in learned.items()]
+        # All that are locked below, so that they are locked in one order.
+        named += [(c, end.claim.webhook_key) for c, end in zip(channels, ends, strict=True) if c]
+        named += [(claim.channel_id, claim.webhook_key) for claim in reserved if claim.channel_id]
+        await connection.execute(_LEARN, *(list(column) for column in zip(*named, strict=True)))
+        await connection.execute(_SHARE, list(learned.values()), list(learned), CHANNEL_SENDS)
     if not any(channels):
         return
-    reserved = [end.claim for end in ends if end.claim.reserved_at is not None]
     await connection.execute(
         _COUNT,
         channels,

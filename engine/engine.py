@@ -24,6 +24,7 @@ from engine.limits import Budget
 from engine.live_feed import LiveFeed
 from engine.retention import Retention
 from engine.scheduler import Scheduler
+from engine.stored_urls import StoredUrls
 from engine.worker import Worker
 from models.database import Database
 from models.errors import DatabaseUnavailable
@@ -82,6 +83,7 @@ class Engine:
         self._wall_clock = wall_clock
         self._clock = DatabaseClock(monotonic)
         self._client = DiscordClient()
+        self._urls = StoredUrls(cipher, elapsed=elapsed)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._scheduler = Scheduler(
             database,
@@ -104,7 +106,8 @@ class Engine:
         self._worker = Worker(
             database,
             self._instance,
-            Delivery(self._client, cipher, origins=options.origins, clock=self._clock.time),
+            Delivery(self._client, self._urls, origins=options.origins, clock=self._clock.time),
+            urls=self._urls,
             concurrency=options.worker_concurrency,
             budget=options.budget,
             accounting=options.accounting,
@@ -127,6 +130,10 @@ class Engine:
     def works(self) -> bool:
         """Whether this process sends."""
         return "worker" in self._options.roles
+
+    def time(self) -> float:
+        """Return the database's time in seconds since 1970; once started."""
+        return self._clock.time()
 
     async def start(self) -> None:
         """Join the other copies and begin.
@@ -163,8 +170,9 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
-        await self.cache.close()
+        self.cache.listens(False)
         await self._instance.leave()
+        await self.cache.close()
         await self._client.close()
 
     async def applied(self, task_id: UUID) -> None:
@@ -227,6 +235,10 @@ class Engine:
             return PartHealth(state="off", detail="not a role of this process")
         if not connected:
             return PartHealth(state="down", detail="waits for the database")
+        if self._urls.unreadable is not None:
+            # Not down: it does all other work, and perhaps no copy can read this one.
+            detail = f"ENCRYPTION_KEYS can't read the webhook URL of task {self._urls.unreadable}"
+            return PartHealth(state="degraded", detail=detail)
         return PartHealth(state="ok", detail=f"{self._worker.in_flight} attempts in flight")
 
     def _clock_health(self) -> PartHealth:

@@ -1,9 +1,10 @@
 """The figures of the dashboard."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.cache import Cache
@@ -13,6 +14,8 @@ from models.database import Database
 
 # How old the runs' figures may be; those of the tasks also end with any change of a task.
 KEPT_SECONDS = 60.0
+# So far ahead all ticks are remembered: a task that fires each second doesn't end what is kept.
+AHEAD = timedelta(seconds=10)
 # Schedules are computed in so many at a time, so that the loop stays free in between.
 BATCH = 50
 
@@ -75,26 +78,32 @@ class Dashboard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Tasks:
-    """The dashboard's part that changes with tasks, and with time when the next one has run."""
+    """The dashboard's part that changes with tasks, and with time when the ticks are over."""
 
     now: datetime
     total: int
     active: int
     inactive: int
     failed: int
-    next_run_at: datetime | None
+    upcoming: list[datetime]
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "_Tasks":
-        at, now = stored["next_run_at"], datetime.fromisoformat(stored["now"])
-        return cls(**{**stored, "now": now, "next_run_at": at and datetime.fromisoformat(at)})
+        upcoming = [datetime.fromisoformat(at) for at in stored["upcoming"]]
+        now = datetime.fromisoformat(stored["now"])
+        return cls(**{**stored, "now": now, "upcoming": upcoming})
 
     @property
     def seconds(self) -> float:
         """For how long it is right, unless a task changes."""
-        if self.next_run_at is None:
+        if not self.upcoming:
             return KEPT_SECONDS
-        return min((self.next_run_at - self.now).total_seconds(), KEPT_SECONDS)
+        return min((self.upcoming[-1] - self.now).total_seconds(), KEPT_SECONDS)
+
+    def next_run_at(self, now: datetime) -> datetime | None:
+        """Return the first tick after `now`."""
+        last = self.upcoming[-1] if self.upcoming else None
+        return next((at for at in self.upcoming if at > now), last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +119,18 @@ class _Runs:
 
 
 class Statistics:
-    """Counts tasks and runs."""
+    """Counts tasks and runs; `clock` gives epoch seconds, best the database's."""
 
-    def __init__(self, database: Database, cache: Cache | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        cache: Cache | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
         self._cache = cache or Cache()
+        self._clock = clock
 
     async def dashboard(self) -> Dashboard:
         """Return the figures: of tasks as they are now, of runs and the queue at most a minute old.
@@ -139,14 +155,14 @@ class Statistics:
             failed=tasks.failed,
             last_24h=runs.last_24h,
             queued=runs.queued,
-            next_run_at=tasks.next_run_at,
+            next_run_at=tasks.next_run_at(datetime.fromtimestamp(self._clock(), UTC)),
         )
 
     async def _tasks(self) -> _Tasks:
         (counts,) = await self._database.read(_TASKS)
         schedules = await self._database.read(_SCHEDULES)
         pairs = [(row["schedule"], row["timezone"]) for row in schedules]
-        return _Tasks(**counts, next_run_at=await _earliest(pairs, counts["now"]))
+        return _Tasks(**counts, upcoming=await _upcoming(pairs, counts["now"]))
 
     async def _runs(self) -> _Runs:
         (runs,) = await self._database.read(_RUNS)
@@ -170,15 +186,23 @@ def _run_stats(
     )
 
 
-async def _earliest(schedules: Iterable[tuple[str, str]], now: datetime) -> datetime | None:
-    """Return the first tick of any of them; one that can't be read has none."""
-    earliest: datetime | None = None
+async def _upcoming(schedules: Iterable[tuple[str, str]], now: datetime) -> list[datetime]:
+    """Return all ticks until AHEAD and the first one after; a schedule that can't be read has none.
+
+    They are in order, and each instant is there once.
+    """
+    soon: set[datetime] = set()
+    later: datetime | None = None
     for done, (expression, timezone) in enumerate(schedules):
         if done % BATCH == 0:
             await asyncio.sleep(0)
         try:
-            tick = parse_schedule(expression, timezone).next_after(now)
+            schedule = parse_schedule(expression, timezone)
+            tick = schedule.next_after(now)
+            while tick <= now + AHEAD:
+                soon.add(tick)
+                tick = schedule.next_after(tick)
         except InvalidSchedule:
             continue
-        earliest = tick if earliest is None else min(earliest, tick)
-    return earliest
+        later = tick if later is None else min(later, tick)
+    return sorted(soon) if later is None else [*sorted(soon), later]

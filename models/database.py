@@ -120,6 +120,25 @@ async def orm_transaction() -> AsyncIterator[BaseDBAsyncClient]:
         yield connection
 
 
+async def orm_transact(
+    work: Callable[[BaseDBAsyncClient], Awaitable[T]], *, timeout_seconds: float
+) -> T:
+    """Run `work` in one transaction of the ORM's pool, and again when it lost a deadlock.
+
+    Raises:
+        TimeoutError: all of it together took too long.
+    """
+    async with asyncio.timeout(timeout_seconds):
+        for _ in range(DEADLOCK_TRIES - 1):
+            try:
+                async with orm_transaction() as connection:
+                    return await work(connection)
+            except TRY_AGAIN:
+                continue
+        async with orm_transaction() as connection:
+            return await work(connection)
+
+
 def is_unavailable(error: BaseException | None) -> bool:
     """Return whether the error, or what caused it, says that the database can't be reached."""
     while error is not None:

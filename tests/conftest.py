@@ -133,6 +133,7 @@ async def start_engine(
             wall_clock: Callable[[], float] = time.time,
             elapsed: Callable[[], float] = sleepless,
             cache: Cache | None = None,
+            keys: WebhookCipher | None = None,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
@@ -144,7 +145,12 @@ async def start_engine(
                 shutdown_seconds=5.0,
             )
             engine = Engine(
-                database, cipher, options, cache=cache, wall_clock=wall_clock, elapsed=elapsed
+                database,
+                keys or cipher,
+                options,
+                cache=cache,
+                wall_clock=wall_clock,
+                elapsed=elapsed,
             )
             return await stack.enter_async_context(_running(engine))
 

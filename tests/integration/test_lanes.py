@@ -83,11 +83,12 @@ async def claim_one(database: Database) -> Claim:
 
 
 async def finish(database: Database, *ends: Finished, instance_id: UUID = ME) -> list[Finished]:
-    return await database.transact(
+    recorded = await database.transact(
         lambda connection: record(
             connection, ends, instance_id=instance_id, budgeted=(), accounting=accounting()
         )
     )
+    return recorded.ends
 
 
 async def store(database: Database, *ticks: Tick) -> Stored:

@@ -11,6 +11,7 @@ import pytest
 
 from engine import (
     claims,
+    expiry,
     feed_reader,
     finish,
     gauges,
@@ -236,6 +237,12 @@ async def test_taking_over(seeded: "asyncpg.Connection[asyncpg.Record]") -> None
         [row["webhook_key"] for row in dead],
         [row["claimed_by"] for row in dead],
     )
+
+    assert whole == set()
+
+
+async def test_looking_for_overdue_runs(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    whole = await scanned_whole(seeded, expiry._LOOK, b"", 100, ["https://discord.com"])
 
     assert whole == set()
 
