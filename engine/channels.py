@@ -15,6 +15,7 @@ select distinct on (channel_id) channel_id, webhook_key
 from unnest($1::text[], $2::bytea[]) with ordinality as n (channel_id, webhook_key, place)
 order by channel_id, place
 on conflict (channel_id) do update set webhook_key = webhook_channels.webhook_key
+returning channel_id, webhook_key
 """
 
 # What the channel's webhooks have sent before it was known that they share it counts, too.
@@ -22,9 +23,7 @@ _SHARE = """
 with news as (
     select * from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
 ), locked as (
-    select * from webhook_channels c
-    where channel_id = any($1::text[]) and exists (
-        select from news n where n.channel_id = c.channel_id and n.webhook_key <> c.webhook_key)
+    select * from webhook_channels c where channel_id = any($1::text[])
     order by channel_id for update
 )
 update webhook_channels c set is_shared = true, recent_sends = array(
@@ -83,8 +82,7 @@ async def count_sends(
         # All that are locked below, so that they are locked in one order.
         named += [(c, end.claim.webhook_key) for c, end in zip(channels, ends, strict=True) if c]
         named += [(claim.channel_id, claim.webhook_key) for claim in reserved if claim.channel_id]
-        await connection.execute(_LEARN, *(list(column) for column in zip(*named, strict=True)))
-        await connection.execute(_SHARE, list(learned.values()), list(learned), CHANNEL_SENDS)
+        await _learn(connection, learned, named)
     if not any(channels):
         return
     await connection.execute(
@@ -97,3 +95,13 @@ async def count_sends(
         CHANNEL_SENDS,
         timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
     )
+
+
+async def _learn(
+    connection: Connection, learned: Mapping[bytes, str], named: Sequence[tuple[str, bytes]]
+) -> None:
+    rows = await connection.fetch(_LEARN, *(list(column) for column in zip(*named, strict=True)))
+    first = {row["channel_id"]: row["webhook_key"] for row in rows}
+    others = {key: channel_id for key, channel_id in learned.items() if first[channel_id] != key}
+    if others:
+        await connection.execute(_SHARE, list(others.values()), list(others), CHANNEL_SENDS)

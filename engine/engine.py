@@ -73,6 +73,7 @@ class Engine:
         *,
         cache: Cache | None = None,
         revive: Callable[[], Awaitable[None]] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         elapsed: Callable[[], float] = sleepless,
@@ -90,6 +91,7 @@ class Engine:
             self._clock,
             accounting=options.accounting,
             on_queued=self.queued,
+            on_ready=on_ready,
         )
         self._instance = Instance(
             database,

@@ -9,7 +9,8 @@ _WEBHOOK: Final = re.compile(
     r"(webhooks(?:/|%2[Ff]|\\/)[0-9]{17,20}(?:/|%2[Ff]|\\/))[A-Za-z0-9_.-]{20,}"
 )
 # Discord's tokens have 68 characters. What is shorter in a log may be a client's request id.
-_AS_LONG_AS_A_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{65,}")
+# The look behind spares it a try at each letter of every word.
+_AS_LONG_AS_A_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{65,}")
 # In a sentence of somebody else's nothing that long is worth reading.
 _TOO_LONG_FOR_A_WORD: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
 

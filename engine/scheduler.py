@@ -46,11 +46,13 @@ class Scheduler:
         *,
         accounting: Accounting,
         on_queued: Callable[[], None],
+        on_ready: Callable[[], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._accounting = accounting
         self._on_queued = on_queued
+        self._on_ready = on_ready
         self._jobs: dict[UUID, TaskJob] = {}
         self._timetables = Timetables()
         self._changed: set[UUID] = set()
@@ -138,7 +140,9 @@ class Scheduler:
         try:
             if is_stale:
                 await self._compare()
-                self.is_ready = True
+                if not self.is_ready:
+                    self.is_ready = True
+                    self._on_ready()
             await self._apply_changes()
         except (DatabaseUnavailable, asyncpg.PostgresError) as error:
             log.warning("reconcile_failed", reason=type(error).__name__)

@@ -1,7 +1,7 @@
 """Claim what is due, send it, and record how it ended."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -176,13 +176,13 @@ class Worker:
                 claimed_at=claimed_at,
             )
             self._is_in_doubt = False
-            for one in claimed.claims:
-                self._start(one)
-            seconds = await seconds_to_next(connection, self._budget)
+            self._start(claimed.claims)
+            self._has_backlog = len(claimed.claims) == room
+            # With a backlog the room is what is waited for.
+            seconds = None if self._has_backlog else await seconds_to_next(connection, self._budget)
         if claimed.idle_lanes:
             await self._settle(claimed.idle_lanes)
-        if len(claimed.claims) == room:
-            self._has_backlog = True
+        if self._has_backlog:
             return POLL_SECONDS
         await asyncio.sleep(COALESCE_SECONDS)
         return POLL_SECONDS if seconds is None else min(max(seconds, 0.0), POLL_SECONDS)
@@ -211,10 +211,11 @@ class Worker:
 
         await self._database.transact(work)
 
-    def _start(self, one: Claim) -> None:
-        delivery = asyncio.create_task(self._deliver(one))
-        self._open[delivery] = one.log_id
-        delivery.add_done_callback(self._open.pop)
+    def _start(self, claims: Iterable[Claim]) -> None:
+        for one in claims:
+            delivery = asyncio.create_task(self._deliver(one))
+            self._open[delivery] = one.log_id
+            delivery.add_done_callback(self._open.pop)
         IN_FLIGHT.set(self.in_flight)
 
     async def _deliver(self, one: Claim) -> None:

@@ -67,6 +67,18 @@ def credentials(url: str) -> dict[str, Any]:
     return {key: given[key] for key in known if given.get(key) is not None}
 
 
+class _Unreset(asyncpg.Connection[asyncpg.Record] if TYPE_CHECKING else asyncpg.Connection):
+    """A pooled connection that needs no query when it is given back.
+
+    Nothing that the pool's users leave behind has to be undone: no settings, no cursors, no session
+    locks. What is open of a transaction is rolled back all the same.
+    """
+
+    def get_reset_query(self) -> str:
+        """Return no query."""
+        return ""
+
+
 def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
     """Return the ORM's configuration for the database at `url` (postgres:// or postgresql://).
 
@@ -88,6 +100,7 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
         "max_inactive_connection_lifetime": 300.0,
         "application_name": "discord-task-scheduler",
         "server_settings": server_settings,
+        "connection_class": _Unreset,
     }
     return {
         "connections": {"default": {"engine": "tortoise.backends.asyncpg", "credentials": pool}},
