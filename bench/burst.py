@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 from bench.figures import Burst, cpu_seconds, received
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
+from engine.collector import calm_collector
 from engine.discord import parse_webhook_url
 from engine.engine import Engine, EngineOptions
 from engine.limits import Budget, Rate
@@ -42,7 +43,7 @@ def bench_options(origin: str) -> EngineOptions:
 async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
     """Make the tasks, let them all tick once in the same second, and wait for the last row."""
     cipher = WebhookCipher([Fernet.generate_key().decode()])
-    engine = Engine(database, cipher, bench_options(origin))
+    engine = Engine(database, cipher, bench_options(origin), on_ready=calm_collector)
     tick = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + tasks / 5000)
     tick = tick.replace(microsecond=0)
     await insert_tasks(database, cipher, origin, tasks, schedule=f"{tick:%S %M %H %d %m} *")

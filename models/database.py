@@ -67,7 +67,7 @@ def credentials(url: str) -> dict[str, Any]:
     return {key: given[key] for key in known if given.get(key) is not None}
 
 
-class _Unreset(asyncpg.Connection[asyncpg.Record] if TYPE_CHECKING else asyncpg.Connection):
+class _Unreset(asyncpg.Connection):
     """A pooled connection that needs no query when it is given back.
 
     Nothing that the pool's users leave behind has to be undone: no settings, no cursors, no session
