@@ -213,5 +213,5 @@ def _observe(
         retry_count=end.claim.retry_count,
         duration_ms=end.duration_ms,
         lateness_ms=end.lateness_ms,
-        due=datetime.fromtimestamp(end.claim.scheduled_for.timestamp(), UTC).isoformat(),
+        due=end.claim.scheduled_for.isoformat(),
     )

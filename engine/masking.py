@@ -15,6 +15,19 @@ _AS_LONG_AS_A_TOKEN: Final = re.compile(r"(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{65,}")
 _TOO_LONG_FOR_A_WORD: Final = re.compile(r"[A-Za-z0-9_-]{50,}")
 
 
+# webhooks/, 17 digits, a slash and 20 characters: what is shorter matches nothing here.
+_SHORTEST: Final = 47
+_HARMLESS: Final = frozenset({int, float, type(None)})
+
+
+def may_hide_a_token(value: object) -> bool:
+    """Return False if `mask` would leave the value as it is: it is a number or a short text."""
+    if isinstance(value, str):
+        return len(value) >= _SHORTEST
+    # A bool may say that a traceback is to follow.
+    return type(value) not in _HARMLESS
+
+
 def mask(text: str) -> str:
     """Return a line of the log without what has the form of a token."""
     return _AS_LONG_AS_A_TOKEN.sub(MASK, _without_paths(text))
