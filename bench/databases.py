@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from models.database import Database, credentials
+from models.database import Database
 from models.embedded import EmbeddedPostgres
 from models.migrate import migrate
+from models.orm import credentials
 
 
 @asynccontextmanager

@@ -23,9 +23,10 @@ from engine.engine import Engine, EngineOptions
 from engine.limits import Budget, Rate
 from engine.service import TaskService
 from engine.validation import TaskRules
-from models.database import Database, credentials
+from models.database import Database
 from models.embedded import EmbeddedPostgres
 from models.migrate import migrate
+from models.orm import credentials
 from tests.fake_discord import FakeDiscord
 
 RUN_DEADLINE_SECONDS = 3600

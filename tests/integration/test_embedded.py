@@ -16,8 +16,8 @@ import asyncpg
 import pytest
 
 from models import postgres_programs
-from models.database import credentials
 from models.embedded import EmbeddedPostgres, EmbeddedUnavailable
+from models.orm import credentials
 from models.server import database_server
 from tests.waiting import wait_until
 

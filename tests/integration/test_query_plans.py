@@ -23,7 +23,7 @@ from engine import (
     ticks,
 )
 from engine.ticks import Tick
-from models.database import credentials, tortoise_config
+from models.orm import credentials, tortoise_config
 from schema import audit_records, records
 from tests.conftest import NO_BUDGET, of_database
 from tests.plans import scanned_whole, scans_of
