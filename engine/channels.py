@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from engine.ending import Finished
+from engine.lanes import Settled
 from engine.limits import CHANNEL_MARGIN_SECONDS, CHANNEL_SENDS, CHANNEL_WINDOW_SECONDS
 from models.database import Connection
 
@@ -67,23 +68,21 @@ from counted n where c.channel_id = n.channel_id
 """
 
 
-async def count_sends(
-    connection: Connection, ends: Sequence[Finished], learned: Mapping[bytes, str]
-) -> None:
+async def count_sends(connection: Connection, ends: Sequence[Finished], settled: Settled) -> None:
     """Count these requests in the channels that webhooks share, in place of what was reserved.
 
-    `learned` names the channel of each webhook that was not known to post there; its lane is
-    settled already.
+    `settled` is what came of settling their lanes, which is done already.
     """
     channels = [end.channel_id or end.claim.channel_id for end in ends]
     reserved = [end.claim for end in ends if end.claim.reserved_at is not None]
-    if learned:
-        named = [(channel_id, key) for key, channel_id in learned.items()]
+    is_needed = settled.share_channels or bool(reserved)
+    if settled.learned:
+        named = [(channel_id, key) for key, channel_id in settled.learned.items()]
         # All that are locked below, so that they are locked in one order.
         named += [(c, end.claim.webhook_key) for c, end in zip(channels, ends, strict=True) if c]
         named += [(claim.channel_id, claim.webhook_key) for claim in reserved if claim.channel_id]
-        await _learn(connection, learned, named)
-    if not any(channels):
+        is_needed |= await _learn(connection, settled.learned, named)
+    if not is_needed:
         return
     await connection.execute(
         _COUNT,
@@ -99,9 +98,11 @@ async def count_sends(
 
 async def _learn(
     connection: Connection, learned: Mapping[bytes, str], named: Sequence[tuple[str, bytes]]
-) -> None:
+) -> bool:
+    """Note who posts where; return whether some channel turned out to be shared."""
     rows = await connection.fetch(_LEARN, *(list(column) for column in zip(*named, strict=True)))
     first = {row["channel_id"]: row["webhook_key"] for row in rows}
     others = {key: channel_id for key, channel_id in learned.items() if first[channel_id] != key}
     if others:
         await connection.execute(_SHARE, list(others.values()), list(others), CHANNEL_SENDS)
+    return bool(others)

@@ -26,11 +26,13 @@ NO_TIME = "the run's deadline passed, or the task was deleted"
 # The lanes are locked here, so that the later statement which works out `next_at` sees every tick
 # that was stored before it: in one statement it would not.
 _OURS = """
-select l.id from unnest($1::uuid[], $2::bytea[], $4::timestamptz[])
-    as f (id, webhook_key, started_at)
+select l.id,
+    case when o.down_since is not null or o.hold_seconds is not null then o.origin end as troubled
+from unnest($1::uuid[], $2::bytea[], $4::timestamptz[]) as f (id, webhook_key, started_at)
 join webhook_lanes w on w.webhook_key = f.webhook_key
 join task_logs l on l.id = f.id and l.claimed_by = $3 and l.started_at = f.started_at
     and l.status = 'QUEUED'
+left join origins o on o.origin = w.origin
 order by w.webhook_key for update of w, l
 """
 
@@ -129,14 +131,15 @@ async def record(
     ends = [end for end in finished if end.claim.log_id in ours]
     if not ends:
         return Recorded()
-    ends = await wait_for_origins(connection, ends)
+    troubled = {row["troubled"] for row in rows}
+    ends = await wait_for_origins(connection, ends, troubled)
     ends = await _insert_retries(connection, ends)
     await _give_back(connection, [end for end in ends if end.status is LogStatus.QUEUED])
-    await _hold_origins(connection, ends)
+    await _hold_origins(connection, ends, troubled)
     stored = await count_failures(connection, ends, accounting)
     lane_ends = [_lane_end(end) for end in ends]
-    learned = await settle_lanes(connection, lane_ends, instance_id=instance_id)
-    await count_sends(connection, ends, learned)
+    settled = await settle_lanes(connection, lane_ends, instance_id=instance_id)
+    await count_sends(connection, ends, settled)
     await count_invalid(connection, ends, budgeted)
     await _end(connection, [end for end in ends if end.status is not LogStatus.QUEUED])
     await assign_feed_ids(connection, stored.skipped)
@@ -181,7 +184,9 @@ async def _give_back(connection: Connection, ends: list[Finished]) -> None:
     await connection.execute(f"notify {WORK_CHANNEL}")
 
 
-async def _hold_origins(connection: Connection, ends: list[Finished]) -> None:
+async def _hold_origins(
+    connection: Connection, ends: list[Finished], troubled: Collection[str | None]
+) -> None:
     holds: dict[str, float | None] = {}
     for end in ends:
         if end.holds_origin:
@@ -191,9 +196,9 @@ async def _hold_origins(connection: Connection, ends: list[Finished]) -> None:
         await connection.execute(
             _HOLD, list(holds), list(holds.values()), FIRST_HOLD_SECONDS, MAX_HOLD_SECONDS
         )
-    answered = {end.claim.origin for end in ends if end.status is LogStatus.SUCCESS} - set(holds)
-    if answered:
-        await connection.execute(_UNHOLD, sorted(answered))
+    answered = {end.claim.origin for end in ends if end.status is LogStatus.SUCCESS}
+    if relieved := answered.intersection(troubled).difference(holds):
+        await connection.execute(_UNHOLD, sorted(relieved))
 
 
 def _lane_end(end: Finished) -> LaneEnd:

@@ -24,6 +24,7 @@ from models.errors import DatabaseUnavailable
 
 BATCH = 500
 RETRY_SECONDS = 0.5
+COALESCE_SECONDS = 0.01
 
 T = TypeVar("T", Finished, Claim)
 
@@ -104,6 +105,8 @@ class Recorder:
         Claims are given back apart: that locks webhooks, and results lock cursors before those.
         """
         while self.waiting:
+            # What ends in the meantime shares a transaction.
+            await asyncio.sleep(COALESCE_SECONDS)
             refused = await self._each(self._release, list(islice(self._unsent.values(), BATCH)))
             refused += await self._each(self._record, list(islice(self._results.values(), BATCH)))
             if refused:

@@ -15,6 +15,7 @@ from engine.claims import Claim, claim
 from engine.ending import Finished
 from engine.errors import Conflict
 from engine.finish import record
+from engine.lanes import Settled
 from engine.recorder import Recorder
 from engine.service import TaskService
 from engine.ticks import lock_cursors
@@ -206,11 +207,12 @@ async def test_channel_that_is_new_and_one_that_is_known(
         for one, channel_id in zip(claims, "12", strict=True)
     ]
 
+    settled = Settled(learned={keys[1]: "2"}, share_channels=True)
     async with no_deadlocks(database):
         async with database.transaction() as other:
             await other.execute(LOCK_CHANNEL, "1")
             counting = asyncio.create_task(
-                database.transact(partial(count_sends, ends=ends, learned={keys[1]: "2"}))
+                database.transact(partial(count_sends, ends=ends, settled=settled))
             )
             await wait_until_blocked(database)
             await other.execute(LOCK_CHANNEL, "2")

@@ -225,7 +225,7 @@ async def test_recording_ends(seeded: "asyncpg.Connection[asyncpg.Record]", batc
     for statement, arguments in statements:
         whole = await scanned_whole(seeded, statement, *arguments)
 
-        assert whole <= {"webhook_lanes", "tasks", "feed_counter"}, statement
+        assert whole <= {"webhook_lanes", "tasks", "feed_counter", "origins"}, statement
 
 
 async def test_taking_over(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
