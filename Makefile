@@ -35,7 +35,7 @@ fmt: ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: ## measure throughput and CPU; args=NAME one scenario: burst, start or graphql-list
+bench: ## measure speed, cost and scale (45 min); args=NAME one scenario, see bench/README.md
 	@$(DEV)
 	@$(PY) -m bench $(args)
 
