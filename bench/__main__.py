@@ -3,19 +3,25 @@
 import argparse
 import asyncio
 import os
+import sys
 import tempfile
+import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
 
 from bench.burst import burst
+from bench.copies import copies
 from bench.graphql_list import graphql_list
 from bench.lateness import lateness
+from bench.logs import logs
 from bench.scale import scale
-from bench.scenario import Bench, Scenario
+from bench.scenario import Bench, Scenario, tell
 from bench.server import Server
 from bench.steady import steady
+from bench.ticks import ticks
 from engine.logs import configure_logging
 from models.embedded import EmbeddedPostgres
 
@@ -24,22 +30,35 @@ SCENARIOS: Mapping[str, Scenario] = {
     "steady": steady,
     "lateness": lateness,
     "scale": scale,
+    "ticks": ticks,
+    "copies": copies,
+    "logs": logs,
     "graphql-list": graphql_list,
 }
 
 
-async def main(names: list[str], *, runs: int, rows: int, quick: bool) -> None:
-    """Run the scenarios one after another on one database server."""
+async def main(names: list[str], *, runs: int, rows: int, quick: bool) -> list[str]:
+    """Run the scenarios one after another on one server; return the names of those that failed."""
     with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
         postgres = EmbeddedPostgres(Path(folder))
         postgres.start()
         try:
             server = Server(postgres, Path(folder))
             bench = Bench(server=server, runs=runs, rows=rows, quick=quick)
-            for name in names:
-                await SCENARIOS[name](bench)
+            return [name for name in names if not await _succeeds(name, bench)]
         finally:
             postgres.stop()
+
+
+async def _succeeds(name: str, bench: Bench) -> bool:
+    """Run a scenario; one that fails doesn't keep the others from being run."""
+    tell(f"{name} begins at {time.strftime('%H:%M:%S')}")
+    try:
+        await SCENARIOS[name](bench)
+    except Exception:  # noqa: BLE001 - a peer may fail in any way
+        traceback.print_exc()
+        return False
+    return True
 
 
 if __name__ == "__main__":
@@ -56,7 +75,7 @@ if __name__ == "__main__":
     with Path(os.devnull).open("w") as nowhere:
         configure_logging(level="INFO", as_json=True, output=nowhere)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(
+            failed = runner.run(
                 main(
                     given.scenarios or list(SCENARIOS),
                     runs=given.runs,
@@ -64,3 +83,4 @@ if __name__ == "__main__":
                     quick=given.quick,
                 )
             )
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

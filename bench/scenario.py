@@ -1,5 +1,6 @@
 """What a scenario is given, and where its figures go."""
 
+import math
 import os
 import platform
 import re
@@ -92,4 +93,4 @@ def median(values: Iterable[float]) -> float:
 def quantile(values: Iterable[float], share: float) -> float:
     """Return the smallest value that so large a share of the values doesn't exceed."""
     given = sorted(values)
-    return given[min(int(share * len(given)), len(given) - 1)] if given else 0.0
+    return given[max(math.ceil(share * len(given)), 1) - 1] if given else 0.0

@@ -16,7 +16,6 @@ def draw() -> None:
     if given["right"]:
         axes.append(axes[0].twinx())
         axes[1].set_ylabel(given["right"])
-        axes[1].set_ylim(bottom=0)
     for curve, colour in zip(given["curves"], COLOURS, strict=False):
         axis = axes[curve["axis"]]
         marker = "o" if len(curve["x"]) < 20 else ""
@@ -25,7 +24,8 @@ def draw() -> None:
     if given["log_x"]:
         axes[0].set_xscale("log")
     axes[0].set(title=given["title"], xlabel=given["x"], ylabel=given["y"])
-    axes[0].set_ylim(bottom=0)
+    for axis in axes:
+        axis.set_ylim(bottom=0)
     axes[0].grid(visible=True, alpha=0.3)
     figure.legend(loc="outside lower center", ncols=2)
     figure.savefig(given["file"], dpi=110)
