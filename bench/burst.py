@@ -144,9 +144,10 @@ def section(
     return f"""## Burst: {sizes} tasks due in the same second, each on a webhook of its own
 
 In turn, each in a process of its own, to the same kind of sink, with a row for each delivery in the
-same PostgreSQL server. Times are from the tick to the request's arrival. CPU is user and system
-time of all processes of the contender, and of PostgreSQL's, from just before the tick to the last
-row. Memory is the peak of the contender's processes, without PostgreSQL and Redis.
+same PostgreSQL server. Each task ticks once a minute, all in the same second; one such tick is
+measured. Times are from the tick to the request's arrival. CPU is user and system time of all
+processes of the contender, and of PostgreSQL's, from just before the tick to the last row. Memory
+is the peak of the contender's processes, without PostgreSQL and Redis.
 
 {tables}
 

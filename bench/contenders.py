@@ -77,7 +77,7 @@ async def ours(setting: Setting) -> AsyncIterator[Running]:
     """Run the real program, scheduler and worker, with the settings' defaults."""
     server, key = setting.server, Fernet.generate_key().decode()
     due = datetime.fromtimestamp(setting.tick, UTC)
-    plan = Plan(schedule=f"{due:%S %M %H %d %m} *")
+    plan = Plan(schedule=f"{due:%S} * * * * *")
     async with server.migrated("burst_ours") as (name, database):
         plans = [plan] * setting.tasks
         await insert_tasks(database, WebhookCipher([key]), setting.origin, plans)
@@ -141,7 +141,7 @@ async def bare(setting: Setting) -> AsyncIterator[Running]:
 async def _peer(
     setting: Setting, database: str, command: list[str], *, redis_pid: int | None = None
 ) -> AsyncIterator[Running]:
-    env = setting.server.environment(database)
+    env = {**setting.server.environment(database), "NODE_ENV": "production"}
     async with child(command, env=env, folder=NODE, says="ready") as (process, _):
         finished = partial(_counted, setting.server, database, _PEERS_FINISHED, setting.tasks)
         yield Running(pid=process.pid, finished=finished, redis_pid=redis_pid)

@@ -145,7 +145,7 @@ async def _beside(bench: Bench, tasks: int) -> Beside:
     """Let a burst and 20 other ticks be due in one second, and 20 in each of the others."""
     key, others = Fernet.generate_key().decode(), OTHERS_EACH_SECOND * 60
     tick = int(time.time() + 8 + tasks / 2_000)
-    due = time.strftime("%S %M %H %d %m *", time.gmtime(tick))
+    due = time.strftime("%S %M * * * *", time.gmtime(tick))
     plans = [Plan(schedule=every(60, n % 60)) for n in range(others)]
     plans += [Plan(schedule=due)] * tasks
     async with sink() as origin, bench.server.migrated("beside") as (name, database):

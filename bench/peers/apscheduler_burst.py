@@ -1,7 +1,8 @@
 """APScheduler 3, aiohttp and asyncpg: `apscheduler_burst.py ORIGIN TASKS TICK LOOP`.
 
-One cron job per task in memory, all due at the tick; each posts, and inserts its row. The database
-is that of the PG* variables. It says "ready" once all jobs are there. LOOP is asyncio or uvloop.
+One cron job per task in memory, each minute and all due at the tick; each posts, and inserts its
+row. The database is that of the PG* variables. It says "ready" once all jobs are there. LOOP is
+asyncio or uvloop.
 """
 
 import asyncio
@@ -58,14 +59,7 @@ async def run(origin: str, tasks: int, tick: datetime) -> None:
     async with pool, aiohttp.ClientSession(connector=connector) as http:
         sender = Sender(origin, tick, http, pool)
         scheduler = AsyncIOScheduler(timezone=UTC, job_defaults={"misfire_grace_time": None})
-        trigger = CronTrigger(
-            second=tick.second,
-            minute=tick.minute,
-            hour=tick.hour,
-            day=tick.day,
-            month=tick.month,
-            timezone=UTC,
-        )
+        trigger = CronTrigger(second=tick.second, timezone=UTC)
         for number in range(tasks):
             scheduler.add_job(sender.send, trigger, args=(number,), id=f"task {number}")
         scheduler.start()

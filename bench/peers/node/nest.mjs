@@ -43,8 +43,7 @@ Module({ imports: [ScheduleModule.forRoot()] })(AppModule);
 
 const app = await NestFactory.createApplicationContext(AppModule, { logger: ["error"] });
 const registry = app.get(SchedulerRegistry);
-const utc = [due.getUTCSeconds(), due.getUTCMinutes(), due.getUTCHours(), due.getUTCDate()];
-const schedule = `${utc.join(" ")} ${due.getUTCMonth() + 1} *`;
+const schedule = `${due.getUTCSeconds()} * * * * *`;
 for (let number = 0; number < Number(tasks); number++) {
   const job = CronJob.from({
     cronTime: schedule,
