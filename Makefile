@@ -69,5 +69,6 @@ screenshots: ## take the pictures in docs anew
 
 clean: ## remove .venv, caches and built files; data stays
 	@rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis htmlcov tests/e2e/clients/node_modules web/static/graphiql
+		.hypothesis .bench htmlcov tests/e2e/clients/node_modules \
+		web/static/graphiql
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
