@@ -16,7 +16,7 @@ from bench.contenders import (
     Running,
     Setting,
 )
-from bench.installed import install_node, install_python, missing
+from bench.installed import install_python, why_no_node, why_no_redis
 from bench.processes import cpu_seconds, peak_mib
 from bench.scenario import Bench, median, table, tell
 from bench.server import Server
@@ -61,14 +61,12 @@ def contenders() -> tuple[list[Contender], list[str]]:
     """Install the peers; return who takes part, and a line for each that can't."""
     install_python()
     everybody, absent = [OURS, APSCHEDULER, APSCHEDULER_UVLOOP], []
-    lacking = missing("node", "npm")
-    if lacking:
-        absent.append(f"NestJS and BullMQ are left out: this machine has no {lacking[0]}.")
+    if reason := why_no_node():
+        absent.append(f"NestJS and BullMQ are left out: {reason}.")
         return [*everybody, BARE], absent
-    install_node()
     everybody.append(NEST)
-    if missing("redis-server"):
-        absent.append("BullMQ is left out: this machine has no redis-server.")
+    if reason := why_no_redis():
+        absent.append(f"BullMQ is left out: {reason}.")
     else:
         everybody.append(BULLMQ)
     return [*everybody, BARE], absent

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from cryptography.fernet import Fernet
 
-from bench.installed import NODE, install_node, missing
+from bench.installed import NODE, why_no_node
 from bench.list_client import CONNECTIONS, ask
 from bench.list_layers import Layers, measure_layers
 from bench.processes import child, cpu_seconds
@@ -67,7 +67,7 @@ def list_query(names: str) -> str:
 
 async def graphql_list(bench: Bench) -> None:
     """Measure everybody in turn; the answers of both Strawberries must be the same to the byte."""
-    key = Fernet.generate_key().decode()
+    key, absent = Fernet.generate_key().decode(), await asyncio.to_thread(why_no_node)
     server, seconds = bench.server, bench.size(30, 5) / 10
     plan = Plan(schedule=NEVER_SOON, zone="Europe/Paris")
     async with server.migrated("list") as (name, database):
@@ -77,7 +77,7 @@ async def graphql_list(bench: Bench) -> None:
                 OURS: await stack.enter_async_context(_ours(server.url(name), key)),
                 STOCK: await stack.enter_async_context(_stock(server.url(name))),
             }
-            if not missing("node", "npm"):
+            if not absent:
                 apollo = _apollo(server.environment(name))
                 peers[APOLLO] = await stack.enter_async_context(apollo)
             figures = await _in_turn(peers, bench.size(bench.runs, 1), seconds)
@@ -92,7 +92,7 @@ async def graphql_list(bench: Bench) -> None:
             for who in (OURS, STOCK)
         }
     given = {"figures": figures, "layers": layers}
-    bench.write("graphql-list", given, section(figures, layers, seconds))
+    bench.write("graphql-list", given, section(figures, layers, seconds, absent))
 
 
 async def _in_turn(
@@ -149,14 +149,14 @@ async def _stock(database_url: str) -> AsyncIterator[Peer]:
 @asynccontextmanager
 async def _apollo(environment: Mapping[str, str]) -> AsyncIterator[Peer]:
     """Run Apollo Server as in production, which is by NODE_ENV."""
-    await asyncio.to_thread(install_node)
     env = {**environment, "NODE_ENV": "production"}
     async with child(["node", "apollo.mjs"], env=env, folder=NODE, says="http") as (process, url):
         yield Peer(url=url, pid=process.pid, kinds=(STORED,))
 
 
-def section(figures: Figures, layers: Mapping[str, Layers], seconds: float) -> str:
-    """Return the section for the page."""
+def section(figures: Figures, layers: Mapping[str, Layers], seconds: float, absent: str) -> str:
+    """Return the section for the page; `absent` says why Apollo Server is."""
+    left_out = f"\nApollo Server is left out: {absent}.\n" if absent else ""
     rows = []
     for kind, of_kind in figures.items():
         ours = median(run.per_second for run in of_kind[OURS])
@@ -188,7 +188,7 @@ on Apollo Server's standalone server, without key, limits or log lines. Medians 
 of {seconds:g} s in turn.
 
 {table(head, rows)}
-
+{left_out}
 Where the process's CPU time goes, for stored fields, in ms per request:
 
 {table(["layer", "this service", "share", "default settings", "share"], parts)}

@@ -18,22 +18,40 @@ _PRISMA = {"PRISMA_SCHEMA_ENGINE_BINARY": sys.executable}
 
 def install_python() -> None:
     """Make the environment of the Python peers and of the plots, if there is none as wanted."""
-    wanted = PEERS / "packages.txt"
+    packages = PEERS / "packages.txt"
+    wanted = packages.read_text()
     if _is_there(FOLDER / "venv", wanted):
         return
     shutil.rmtree(FOLDER / "venv", ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", FOLDER / "venv"], check=True)
-    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "-r", wanted], check=True)
+    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "-r", packages], check=True)
     _note(FOLDER / "venv", wanted)
 
 
-def install_node() -> None:
+def why_no_node() -> str:
+    """Install the Node peers; return why they can't run here, or nothing."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            return f"this machine has no {program}"
+    try:
+        _install_node()
+    except subprocess.CalledProcessError as error:
+        return f"`{' '.join(map(str, error.cmd[:2]))}` failed"
+    return ""
+
+
+def why_no_redis() -> str:
+    """Return why there can be no Redis here, or nothing."""
+    return "" if shutil.which("redis-server") else "this machine has no redis-server"
+
+
+def _install_node() -> None:
     """Put the Node peers beside their packages, and fetch these if they are not there as wanted.
 
     npm writes no lock, since that would hold addresses; package.json has the exact versions.
     """
     shutil.copytree(PEERS / "node", NODE, dirs_exist_ok=True)
-    wanted = PEERS / "node" / "package.json"
+    wanted = "".join((NODE / name).read_text() for name in ("package.json", "schema.prisma"))
     if _is_there(NODE, wanted):
         return
     options = ["--no-package-lock", "--no-audit", "--no-fund", "--loglevel=error"]
@@ -46,15 +64,10 @@ def install_node() -> None:
     _note(NODE, wanted)
 
 
-def missing(*programs: str) -> list[str]:
-    """Return which of the programs this machine lacks."""
-    return [program for program in programs if shutil.which(program) is None]
-
-
-def _is_there(folder: Path, wanted: Path) -> bool:
+def _is_there(folder: Path, wanted: str) -> bool:
     note = folder / "installed"
-    return note.exists() and note.read_text() == wanted.read_text()
+    return note.exists() and note.read_text() == wanted
 
 
-def _note(folder: Path, wanted: Path) -> None:
-    (folder / "installed").write_text(wanted.read_text())
+def _note(folder: Path, wanted: str) -> None:
+    (folder / "installed").write_text(wanted)
