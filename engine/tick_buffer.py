@@ -13,7 +13,7 @@ from engine.ticks import Stored, Tick, count_ticks, store_ticks
 from models.database import Connection, Database
 from models.errors import DatabaseUnavailable
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = 50_000
 # After this, a tick would be a misfire anyway.
 MAX_AGE_SECONDS = 5.0
 BATCH = 500
