@@ -35,7 +35,7 @@ fmt: ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: ## measure throughput and CPU; args=NAME one scenario: burst, start or graphql-list
+bench: ## measure speed, cost and scale (45 min); args=NAME one scenario, see bench/README.md
 	@$(DEV)
 	@$(PY) -m bench $(args)
 
@@ -69,5 +69,6 @@ screenshots: ## take the pictures in docs anew
 
 clean: ## remove .venv, caches and built files; data stays
 	@rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis htmlcov tests/e2e/clients/node_modules web/static/graphiql
+		.hypothesis .bench htmlcov tests/e2e/clients/node_modules \
+		web/static/graphiql
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from engine.cache import cache_of
 from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher, check_canary
+from engine.collector import calm_collector
 from engine.discord import budget_origin
 from engine.engine import Engine, EngineOptions
 from engine.errors import EngineError
@@ -152,7 +153,14 @@ async def _run(
     cipher = _cipher(settings)
     await check_canary(database, cipher)
     cache = await cache_of(database, settings.redis_url)
-    engine = Engine(database, cipher, _engine_options(settings), cache=cache, revive=revive)
+    engine = Engine(
+        database,
+        cipher,
+        _engine_options(settings),
+        cache=cache,
+        revive=revive,
+        on_ready=calm_collector,
+    )
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         # A second signal changes nothing: what is open is finished.
@@ -201,7 +209,7 @@ def _app(
         database=database,
         tasks=service,
         engine=engine,
-        statistics=Statistics(database, engine.cache),
+        statistics=Statistics(database, engine.cache, clock=engine.time),
         limits=limits,
     )
 

@@ -1,8 +1,8 @@
 """Account for the ticks that no job has stored, by each task's policy."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import pairwise
@@ -13,10 +13,16 @@ import structlog
 from engine.cron import Schedule, parse_schedule
 from engine.errors import InvalidSchedule
 from engine.job import LATE_SECONDS
-from engine.metrics import TICKS
 from engine.misfire import CatchUp, plan_catch_up
 from engine.registry import TaskRow, read_rows
-from engine.ticks import Stored, Tick, lock_cursors, store_ticks
+from engine.ticks import (
+    Stored,
+    Tick,
+    count_ticks,
+    lock_cursors,
+    store_ticks,
+    store_unnumbered,
+)
 from models.database import Connection, Database
 from models.enums import MisfirePolicy, RunTrigger
 
@@ -36,6 +42,18 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """Up to what instant each ACTIVE task's ticks were stored, and what became of them.
+
+    Who closed them numbers what was skipped last of all (`assign_feed_ids`), and counts it after
+    the commit (`count_ticks`).
+    """
+
+    until: Mapping[UUID, datetime] = field(default_factory=dict)
+    stored: Stored = field(default_factory=Stored)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Accounting:
     """Stores what the policies say about missed ticks; durations in seconds."""
 
@@ -50,17 +68,16 @@ class Accounting:
         """
         while gaps:
             ticks, gaps = await asyncio.to_thread(self._plan, gaps)
+            store = partial(
+                store_ticks, ticks=ticks, run_deadline_seconds=self.run_deadline_seconds
+            )
+            count_ticks(await database.transact(store))
 
-            _count(await database.transact(partial(self._store, ticks)))
-
-    async def close(
-        self, connection: Connection, task_ids: Collection[UUID]
-    ) -> dict[UUID, datetime]:
+    async def close(self, connection: Connection, task_ids: Collection[UUID]) -> Closed:
         """Account for all ticks of these tasks up to now, inside the caller's transaction.
 
-        Returns for each ACTIVE one what instant that was: the change counts from there.
-
-        To be called before a change after which their ticks are others, or none.
+        To be called before a change after which their ticks are others, or none; the change
+        counts from the instant up to which they are closed.
         """
         await lock_cursors(connection, task_ids)
         rows = await read_rows(connection, task_ids)
@@ -70,10 +87,13 @@ class Accounting:
             for row in rows
             if (schedule := _schedule(row)) is not None
         ]
+        stored = Stored()
         while gaps:
             ticks, gaps = await asyncio.to_thread(self._plan, gaps)
-            _count(await self._store(ticks, connection))
-        return until
+            stored += await store_unnumbered(
+                connection, ticks, run_deadline_seconds=self.run_deadline_seconds
+            )
+        return Closed(until=until, stored=stored)
 
     def _plan(self, gaps: Sequence[Gap]) -> tuple[list[Tick], Sequence[Gap]]:
         """Return the ticks of the first of these gaps, and the gaps that are left."""
@@ -102,14 +122,6 @@ class Accounting:
             fire_all_limit=self.fire_all_limit,
         )
         return _missed(gap, plan) if plan is not None else []
-
-    async def _store(self, ticks: Sequence[Tick], connection: Connection) -> Stored:
-        return await store_ticks(connection, ticks, run_deadline_seconds=self.run_deadline_seconds)
-
-
-def _count(stored: Stored) -> None:
-    TICKS.labels("queued").inc(stored.queued)
-    TICKS.labels("skipped").inc(stored.skipped)
 
 
 def _schedule(row: TaskRow) -> Schedule | None:

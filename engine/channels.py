@@ -4,16 +4,19 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from engine.ending import Finished
+from engine.lanes import Settled
 from engine.limits import CHANNEL_MARGIN_SECONDS, CHANNEL_SENDS, CHANNEL_WINDOW_SECONDS
 from models.database import Connection
 
 # The update changes nothing: it locks the row, so that it is not removed as unused meanwhile.
+# Of a new channel the first one named is its webhook.
 _LEARN = """
 insert into webhook_channels (channel_id, webhook_key)
 select distinct on (channel_id) channel_id, webhook_key
-from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
-order by channel_id
+from unnest($1::text[], $2::bytea[]) with ordinality as n (channel_id, webhook_key, place)
+order by channel_id, place
 on conflict (channel_id) do update set webhook_key = webhook_channels.webhook_key
+returning channel_id, webhook_key
 """
 
 # What the channel's webhooks have sent before it was known that they share it counts, too.
@@ -21,9 +24,7 @@ _SHARE = """
 with news as (
     select * from unnest($1::text[], $2::bytea[]) as n (channel_id, webhook_key)
 ), locked as (
-    select * from webhook_channels c
-    where channel_id = any($1::text[]) and exists (
-        select from news n where n.channel_id = c.channel_id and n.webhook_key <> c.webhook_key)
+    select * from webhook_channels c where channel_id = any($1::text[])
     order by channel_id for update
 )
 update webhook_channels c set is_shared = true, recent_sends = array(
@@ -67,21 +68,22 @@ from counted n where c.channel_id = n.channel_id
 """
 
 
-async def count_sends(
-    connection: Connection, ends: Sequence[Finished], learned: Mapping[bytes, str]
-) -> None:
+async def count_sends(connection: Connection, ends: Sequence[Finished], settled: Settled) -> None:
     """Count these requests in the channels that webhooks share, in place of what was reserved.
 
-    `learned` names the channel of each webhook that was not known to post there; its lane is
-    settled already.
+    `settled` is what came of settling their lanes, which is done already.
     """
-    if learned:
-        await connection.execute(_LEARN, list(learned.values()), list(learned))
-        await connection.execute(_SHARE, list(learned.values()), list(learned), CHANNEL_SENDS)
     channels = [end.channel_id or end.claim.channel_id for end in ends]
-    if not any(channels):
-        return
     reserved = [end.claim for end in ends if end.claim.reserved_at is not None]
+    is_needed = settled.share_channels or bool(reserved)
+    if settled.learned:
+        named = [(channel_id, key) for key, channel_id in settled.learned.items()]
+        # All that are locked below, so that they are locked in one order.
+        named += [(c, end.claim.webhook_key) for c, end in zip(channels, ends, strict=True) if c]
+        named += [(claim.channel_id, claim.webhook_key) for claim in reserved if claim.channel_id]
+        is_needed |= await _learn(connection, settled.learned, named)
+    if not is_needed:
+        return
     await connection.execute(
         _COUNT,
         channels,
@@ -92,3 +94,15 @@ async def count_sends(
         CHANNEL_SENDS,
         timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
     )
+
+
+async def _learn(
+    connection: Connection, learned: Mapping[bytes, str], named: Sequence[tuple[str, bytes]]
+) -> bool:
+    """Note who posts where; return whether some channel turned out to be shared."""
+    rows = await connection.fetch(_LEARN, *(list(column) for column in zip(*named, strict=True)))
+    first = {row["channel_id"]: row["webhook_key"] for row in rows}
+    others = {key: channel_id for key, channel_id in learned.items() if first[channel_id] != key}
+    if others:
+        await connection.execute(_SHARE, list(others.values()), list(others), CHANNEL_SENDS)
+    return bool(others)

@@ -1,6 +1,6 @@
 """Claim work: of each due webhook its oldest due attempt, at most one open request per webhook."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -57,6 +57,7 @@ class Claim:
 
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
 # The budget is reckoned from when its row was locked: whoever waited for it sends later.
+# Half of the room is for what came last, see docs/decisions/0026.
 # A down origin gets one request, the probe. A channel's row is read under its lock, as it is then,
 # and a lane whose channel another copy has locked waits for the next claim.
 # $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot, $6 and $7 the channel's limit,
@@ -81,17 +82,33 @@ with watched as (
     select origin, $2 from origins
     where origin <> all($3::text[]) and down_since is null
         and (held_until is null or held_until <= statement_timestamp())
-), due as materialized (
+), fresh as materialized (
+    select l.*
+    from gates g cross join lateral (
+        select webhook_key, origin, dead_reason, channel_id, next_at from webhook_lanes w
+        where origin = g.origin and fresh_at is not null
+            and next_at <= statement_timestamp() and owner is null
+            and not exists (select from webhook_channels c
+                where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
+        order by fresh_at desc limit least(greatest(g.room, 0), $2) / 2
+        for update of w skip locked
+    ) l
+    limit $2 / 2
+), others as materialized (
     select l.*
     from gates g cross join lateral (
         select webhook_key, origin, dead_reason, channel_id, next_at from webhook_lanes w
         where origin = g.origin and next_at <= statement_timestamp() and owner is null
+            and webhook_key not in (select webhook_key from fresh)
             and not exists (select from webhook_channels c
                 where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
         order by next_at limit least(greatest(g.room, 0), $2)
+            - (select count(*) from fresh f where f.origin = g.origin)
         for update of w skip locked
     ) l
-    limit $2
+    limit $2 - (select count(*) from fresh)
+), due as (
+    select * from fresh union all select * from others
 ), shared as materialized (
     select channel_id, recent_sends from webhook_channels
     where is_shared and channel_id in (select channel_id from due)
@@ -180,18 +197,6 @@ select extract(epoch from least((
 )) - clock_timestamp())::float8
 """
 
-_RELEASE = """
-with released as (
-    update task_logs l set claimed_by = null, started_at = null
-    from unnest($2::uuid[], $3::timestamptz[]) as r (id, started_at)
-    where l.id = r.id and l.started_at = r.started_at and l.claimed_by = $1
-        and l.status = 'QUEUED'
-    returning l.webhook_key
-)
-update webhook_lanes l set owner = null
-from released r where l.webhook_key = r.webhook_key and l.owner = $1
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
@@ -199,18 +204,6 @@ class Claimed:
 
     claims: list[Claim]
     idle_lanes: list[bytes]
-
-
-_RELEASE_ALL_BUT = """
-with released as (
-    update task_logs set claimed_by = null, started_at = null
-    where claimed_by = $1 and status = 'QUEUED' and id <> all($2::uuid[])
-        and started_at <= clock_timestamp() - $3::interval
-    returning webhook_key
-)
-update webhook_lanes l set owner = null
-from released r where l.webhook_key = r.webhook_key and l.owner = $1
-"""
 
 
 async def claim(
@@ -270,23 +263,6 @@ async def seconds_to_next(connection: Connection, budget: Budget) -> float | Non
     """Return in how many seconds the next lane can be claimed; None when nothing waits."""
     seconds: float | None = await connection.fetchval(_NEXT, *_arguments(budget))
     return seconds
-
-
-async def release(connection: Connection, *, instance_id: UUID, claims: Sequence[Claim]) -> None:
-    """Give back claims that were not sent; their lanes stay due."""
-    await connection.execute(
-        _RELEASE,
-        instance_id,
-        [claim.log_id for claim in claims],
-        [claim.started_at for claim in claims],
-    )
-
-
-async def release_all_but(
-    connection: Connection, *, instance_id: UUID, log_ids: Sequence[UUID], age_seconds: float
-) -> None:
-    """Give back the claims of this copy that are older than that, except these."""
-    await connection.execute(_RELEASE_ALL_BUT, instance_id, log_ids, timedelta(seconds=age_seconds))
 
 
 def _arguments(budget: Budget) -> Iterable[object]:

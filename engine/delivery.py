@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 import orjson
 import structlog
 
-from engine.cipher import WebhookCipher, WrongEncryptionKeys
 from engine.claims import Claim
 from engine.client import DiscordClient
 from engine.discord import WebhookAddress, parse_webhook_url
@@ -24,11 +23,14 @@ from engine.metrics import (
     REQUEST_SECONDS,
 )
 from engine.retry import decide
+from engine.stored_urls import StoredUrls
 from engine.verdict import Outcome, Stops, Verdict, Waits, judge
 from models.enums import LogStatus, RunTrigger, TaskStatus
 
 log = structlog.get_logger(__name__)
 
+# So long the webhook rests that this copy could not read; by then others know that it is theirs.
+UNREADABLE_SECONDS = 1.0
 # The shortest of so many round trips is known; of fewer, all may have been slow on their way.
 ROUND_TRIPS = 200
 # Components are rare, so the payload is parsed only when it may have some.
@@ -41,7 +43,7 @@ class Delivery:
     def __init__(
         self,
         client: DiscordClient,
-        cipher: WebhookCipher,
+        urls: StoredUrls,
         *,
         origins: Collection[str],
         clock: Callable[[], float],
@@ -49,7 +51,7 @@ class Delivery:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._client = client
-        self._cipher = cipher
+        self._urls = urls
         self._origins = origins
         self._clock = clock
         self._monotonic = monotonic
@@ -74,14 +76,23 @@ class Delivery:
         return None
 
     def address(self, claim: Claim) -> WebhookAddress | Finished:
-        """Return where the claim goes, or how it ends because that can't be told."""
+        """Return where the claim goes, or how it ends because that can't be told.
+
+        What this copy's keys can't read is given back, for a copy whose keys can.
+        """
+        url = self._urls.read(claim)
+        if url is None:
+            return Finished(
+                claim=claim,
+                status=LogStatus.QUEUED,
+                message="Waits for a copy whose ENCRYPTION_KEYS can read its webhook URL.",
+                knows_bucket=True,
+                lane_pause_seconds=UNREADABLE_SECONDS,
+            )
         try:
-            url = self._cipher.decrypt(claim.encrypted_url)
             return parse_webhook_url(url, origins=self._origins)
-        except (WrongEncryptionKeys, InvalidWebhookUrl) as error:
-            # That this copy has other keys than the one that stored it is no fault of the task.
-            is_fault = isinstance(error, InvalidWebhookUrl)
-            return _unsent(claim, LogStatus.FAILED, str(error), counts_as_failure=is_fault)
+        except InvalidWebhookUrl as error:
+            return _unsent(claim, LogStatus.FAILED, str(error), counts_as_failure=True)
 
     async def send(self, claim: Claim, address: WebhookAddress) -> Finished:
         """POST the attempt, once, and return how it ended."""
@@ -202,5 +213,5 @@ def _observe(
         retry_count=end.claim.retry_count,
         duration_ms=end.duration_ms,
         lateness_ms=end.lateness_ms,
-        due=datetime.fromtimestamp(end.claim.scheduled_for.timestamp(), UTC).isoformat(),
+        due=end.claim.scheduled_for.isoformat(),
     )

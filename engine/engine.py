@@ -25,6 +25,7 @@ from engine.live_feed import LiveFeed
 from engine.log_counts import LogFold
 from engine.retention import Retention
 from engine.scheduler import Scheduler
+from engine.stored_urls import StoredUrls
 from engine.worker import Worker
 from models.database import Database
 from models.errors import DatabaseUnavailable
@@ -73,6 +74,7 @@ class Engine:
         *,
         cache: Cache | None = None,
         revive: Callable[[], Awaitable[None]] | None = None,
+        on_ready: Callable[[], None] = lambda: None,
         wall_clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         elapsed: Callable[[], float] = sleepless,
@@ -83,12 +85,14 @@ class Engine:
         self._wall_clock = wall_clock
         self._clock = DatabaseClock(monotonic)
         self._client = DiscordClient()
+        self._urls = StoredUrls(cipher, elapsed=elapsed)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._scheduler = Scheduler(
             database,
             self._clock,
             accounting=options.accounting,
             on_queued=self.queued,
+            on_ready=on_ready,
         )
         self._instance = Instance(
             database,
@@ -105,14 +109,14 @@ class Engine:
         self._worker = Worker(
             database,
             self._instance,
-            Delivery(self._client, cipher, origins=options.origins, clock=self._clock.time),
+            Delivery(self._client, self._urls, origins=options.origins, clock=self._clock.time),
+            urls=self._urls,
             concurrency=options.worker_concurrency,
             budget=options.budget,
             accounting=options.accounting,
             elapsed=elapsed,
         )
         self._retention = Retention(database, log_retention_days=options.log_retention_days)
-        self._log_fold = LogFold(database)
         self.live_feed = LiveFeed(FeedReader(database))
 
     @property
@@ -129,6 +133,10 @@ class Engine:
     def works(self) -> bool:
         """Whether this process sends."""
         return "worker" in self._options.roles
+
+    def time(self) -> float:
+        """Return the database's time in seconds since 1970; once started."""
+        return self._clock.time()
 
     async def start(self) -> None:
         """Join the other copies and begin.
@@ -153,7 +161,7 @@ class Engine:
             self._spawn("claim", self._worker.claim_loop)
             self._spawn("takeover", self._worker.takeover_loop)
             self._spawn("retention", self._retention.run)
-            self._spawn("log_fold", self._log_fold.run)
+            self._spawn("log_fold", LogFold(self._database).run)
         if self.serves:
             self._spawn("live_feed", self.live_feed.run)
         log.info(
@@ -166,8 +174,9 @@ class Engine:
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
-        await self.cache.close()
+        self.cache.listens(False)
         await self._instance.leave()
+        await self.cache.close()
         await self._client.close()
 
     async def applied(self, task_id: UUID) -> None:
@@ -230,6 +239,10 @@ class Engine:
             return PartHealth(state="off", detail="not a role of this process")
         if not connected:
             return PartHealth(state="down", detail="waits for the database")
+        if self._urls.unreadable is not None:
+            # Not down: it does all other work, and perhaps no copy can read this one.
+            detail = f"ENCRYPTION_KEYS can't read the webhook URL of task {self._urls.unreadable}"
+            return PartHealth(state="degraded", detail=detail)
         return PartHealth(state="ok", detail=f"{self._worker.in_flight} attempts in flight")
 
     def _clock_health(self) -> PartHealth:
@@ -267,9 +280,8 @@ class Engine:
 
     def _spawn(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         # A clean context: started during a request, a part would keep that request's transaction.
-        self._tasks[name] = asyncio.create_task(
-            _keep_running(name, run), name=name, context=contextvars.Context()
-        )
+        part = _keep_running(name, run)
+        self._tasks[name] = asyncio.create_task(part, name=name, context=contextvars.Context())
 
     async def _cancel(self, *names: str) -> None:
         tasks = [self._tasks.pop(name) for name in names if name in self._tasks]

@@ -1,15 +1,17 @@
 """Failures in a row, and what turns tasks FAILED."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import assert_never
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from engine.catch_up import Accounting
 from engine.ending import Finished
 from engine.instance import TASKS_CHANNEL
-from engine.ticks import lock_cursors
+from engine.lanes import lock_lanes
+from engine.ticks import Stored, lock_cursors
 from engine.verdict import Stops
 from models.database import Connection
 from models.enums import AuditAction, LogStatus, TaskStatus
@@ -25,9 +27,16 @@ returning c.task_id, c.failures_in_row
 """
 
 _TASKS_OF = {
-    Stops.TASK: "select id from tasks where id = $1 and webhook_key = $2 and deleted_at is null",
-    Stops.WEBHOOK: "select id from tasks where webhook_key = $1 and deleted_at is null",
-    Stops.WEBHOOK_ID: "select id from tasks where webhook_id = $1 and deleted_at is null",
+    Stops.TASK: """
+        select id, webhook_key from tasks
+        where id = $1 and webhook_key = $2 and deleted_at is null
+    """,
+    Stops.WEBHOOK: """
+        select id, webhook_key from tasks where webhook_key = $1 and deleted_at is null
+    """,
+    Stops.WEBHOOK_ID: """
+        select id, webhook_key from tasks where webhook_id = $1 and deleted_at is null
+    """,
 }
 
 _KILL = {
@@ -61,19 +70,29 @@ def _changes_count(end: Finished) -> bool:
     return end.status in (LogStatus.FAILED, LogStatus.RETRYING) and end.counts_as_failure
 
 
-async def lock_counted(connection: Connection, ends: Iterable[Finished]) -> None:
-    """Lock the cursors that may change; first of all, as storing ticks does."""
-    task_ids = [end.claim.task_id for end in ends if _changes_count(end)]
+async def lock_affected(connection: Connection, ends: Sequence[Finished]) -> None:
+    """Lock first of all what `count_failures` changes, in everybody's order (docs/decisions/0025).
+
+    Those are cursors, and of the tasks that these ends stop also the webhooks. One that comes to
+    such a webhook only now is locked out of order later, and may cost a deadlock, which is retried.
+    """
+    task_ids = {end.claim.task_id for end in ends if _changes_count(end)}
+    stopped = [row for end in ends for row in await _stopped(connection, end)]
+    task_ids.update(row["id"] for row in stopped)
     if task_ids:
         await lock_cursors(connection, task_ids)
+    if stopped:
+        keys = {end.claim.webhook_key for end in ends}
+        await lock_lanes(connection, [*keys.union(row["webhook_key"] for row in stopped)])
 
 
 async def count_failures(
     connection: Connection, ends: Sequence[Finished], accounting: Accounting
-) -> None:
+) -> Stored:
     """Count failed runs in a row, and turn the tasks FAILED that reached their threshold.
 
-    A refusal that stops a task or a whole webhook does so at once, whatever the threshold.
+    A refusal that stops a task or a whole webhook does so at once, whatever the threshold. Returns
+    what became of the ticks that these tasks still had; the caller numbers those skipped.
     """
     counted = {
         end.claim.task_id: end
@@ -90,11 +109,15 @@ async def count_failures(
             if 0 < end.claim.failure_threshold <= row["failures_in_row"]:
                 reasons[row["task_id"]] = _sentence(end, row["failures_in_row"])
     for end in ends:
-        for task_id in await _stop(connection, end):
-            reasons[task_id] = f"Discord refused the webhook for good: {end.message}"
-    if reasons:
-        await accounting.close(connection, reasons)
-        await _fail_tasks(connection, reasons)
+        if end.stops in _KILL:
+            await connection.execute(_KILL[end.stops], *_whose(end), end.message)
+        for row in await _stopped(connection, end):
+            reasons[row["id"]] = f"Discord refused the webhook for good: {end.message}"
+    if not reasons:
+        return Stored()
+    closed = await accounting.close(connection, reasons)
+    await _fail_tasks(connection, reasons)
+    return closed.stored
 
 
 def _sentence(end: Finished, failures: int) -> str:
@@ -102,23 +125,26 @@ def _sentence(end: Finished, failures: int) -> str:
     return f"{times}: {end.message}"
 
 
-async def _stop(connection: Connection, end: Finished) -> list[UUID]:
-    """Mark the webhook dead, so that it is not used again, and return the tasks to fail."""
+async def _stopped(connection: Connection, end: Finished) -> Sequence[asyncpg.Record]:
+    """Return the tasks, with their webhooks, that this end turns FAILED at once."""
+    if end.stops not in _TASKS_OF:
+        return ()
+    return await connection.fetch(_TASKS_OF[end.stops], *_whose(end))
+
+
+def _whose(end: Finished) -> tuple[object, ...]:
     claim = end.claim
     match end.stops:
         case Stops.RUN:
-            return []
+            return ()
         case Stops.TASK:
-            whose: tuple[object, ...] = (claim.task_id, claim.webhook_key)
+            return (claim.task_id, claim.webhook_key)
         case Stops.WEBHOOK:
-            whose = (claim.webhook_key,)
+            return (claim.webhook_key,)
         case Stops.WEBHOOK_ID:
-            whose = (claim.webhook_id,)
+            return (claim.webhook_id,)
         case _:
             assert_never(end.stops)
-    if end.stops is not Stops.TASK:
-        await connection.execute(_KILL[end.stops], *whose, end.message)
-    return [row["id"] for row in await connection.fetch(_TASKS_OF[end.stops], *whose)]
 
 
 async def _fail_tasks(connection: Connection, reasons: dict[UUID, str]) -> None:

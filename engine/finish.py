@@ -1,18 +1,21 @@
 """Record how attempts ended, what follows from it, and when their webhooks may send again."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
 from engine.catch_up import Accounting
 from engine.channels import count_sends
 from engine.ending import Finished
-from engine.failing import count_failures, lock_counted
+from engine.failing import count_failures, lock_affected
+from engine.feed import assign_feed_ids
+from engine.instance import WORK_CHANNEL
 from engine.invalid_requests import count_invalid
 from engine.lanes import LaneEnd, settle_lanes, wake_lanes
 from engine.limits import FIRST_HOLD_SECONDS, MAX_HOLD_SECONDS
 from engine.outages import wait_for_origins
+from engine.ticks import Stored
 from models.database import Connection
 from models.enums import LogStatus
 from models.fields import uuid7
@@ -23,11 +26,13 @@ NO_TIME = "the run's deadline passed, or the task was deleted"
 # The lanes are locked here, so that the later statement which works out `next_at` sees every tick
 # that was stored before it: in one statement it would not.
 _OURS = """
-select l.id from unnest($1::uuid[], $2::bytea[], $4::timestamptz[])
-    as f (id, webhook_key, started_at)
+select l.id,
+    case when o.down_since is not null or o.hold_seconds is not null then o.origin end as troubled
+from unnest($1::uuid[], $2::bytea[], $4::timestamptz[]) as f (id, webhook_key, started_at)
 join webhook_lanes w on w.webhook_key = f.webhook_key
 join task_logs l on l.id = f.id and l.claimed_by = $3 and l.started_at = f.started_at
     and l.status = 'QUEUED'
+left join origins o on o.origin = w.origin
 order by w.webhook_key for update of w, l
 """
 
@@ -91,6 +96,14 @@ where l.id = e.id
 """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """Which ends were recorded, and what became of the ticks of tasks that turned FAILED."""
+
+    ends: list[Finished] = field(default_factory=list)
+    stored: Stored = field(default_factory=Stored)
+
+
 async def record(
     connection: Connection,
     finished: Sequence[Finished],
@@ -98,14 +111,15 @@ async def record(
     instance_id: UUID,
     budgeted: Collection[str],
     accounting: Accounting,
-) -> list[Finished]:
-    """Record, inside the caller's transaction, those attempts that are still ours; return them.
+) -> Recorded:
+    """Record, inside the caller's transaction, those attempts that are still ours.
 
     An attempt that another copy took over in the meantime is left as it is. The `budgeted`
     origins share one budget of invalid requests; `accounting` stores what a task that turns FAILED
-    had to fire before.
+    had to fire before. Rows are locked in the order of docs/decisions/0025: this is the whole of
+    the transaction.
     """
-    await lock_counted(connection, finished)
+    await lock_affected(connection, finished)
     rows = await connection.fetch(
         _OURS,
         [end.claim.log_id for end in finished],
@@ -116,18 +130,20 @@ async def record(
     ours = {row["id"] for row in rows}
     ends = [end for end in finished if end.claim.log_id in ours]
     if not ends:
-        return []
-    ends = await wait_for_origins(connection, ends)
+        return Recorded()
+    troubled = {row["troubled"] for row in rows}
+    ends = await wait_for_origins(connection, ends, troubled)
     ends = await _insert_retries(connection, ends)
     await _give_back(connection, [end for end in ends if end.status is LogStatus.QUEUED])
-    await _hold_origins(connection, ends)
-    await count_failures(connection, ends, accounting)
+    await _hold_origins(connection, ends, troubled)
+    stored = await count_failures(connection, ends, accounting)
     lane_ends = [_lane_end(end) for end in ends]
-    learned = await settle_lanes(connection, lane_ends, instance_id=instance_id)
-    await count_sends(connection, ends, learned)
+    settled = await settle_lanes(connection, lane_ends, instance_id=instance_id)
+    await count_sends(connection, ends, settled)
     await count_invalid(connection, ends, budgeted)
     await _end(connection, [end for end in ends if end.status is not LogStatus.QUEUED])
-    return ends
+    await assign_feed_ids(connection, stored.skipped)
+    return Recorded(ends=ends, stored=stored)
 
 
 async def _insert_retries(connection: Connection, ends: list[Finished]) -> list[Finished]:
@@ -164,9 +180,13 @@ async def _give_back(connection: Connection, ends: list[Finished]) -> None:
     moved = [row["id"] for row in rows if row["webhook_key"] != came_from[row["id"]]]
     if moved:
         await wake_lanes(connection, moved)
+    # Another copy may be the one that can send it; its timer knows nothing of it.
+    await connection.execute(f"notify {WORK_CHANNEL}")
 
 
-async def _hold_origins(connection: Connection, ends: list[Finished]) -> None:
+async def _hold_origins(
+    connection: Connection, ends: list[Finished], troubled: Collection[str | None]
+) -> None:
     holds: dict[str, float | None] = {}
     for end in ends:
         if end.holds_origin:
@@ -176,9 +196,9 @@ async def _hold_origins(connection: Connection, ends: list[Finished]) -> None:
         await connection.execute(
             _HOLD, list(holds), list(holds.values()), FIRST_HOLD_SECONDS, MAX_HOLD_SECONDS
         )
-    answered = {end.claim.origin for end in ends if end.status is LogStatus.SUCCESS} - set(holds)
-    if answered:
-        await connection.execute(_UNHOLD, sorted(answered))
+    answered = {end.claim.origin for end in ends if end.status is LogStatus.SUCCESS}
+    if relieved := answered.intersection(troubled).difference(holds):
+        await connection.execute(_UNHOLD, sorted(relieved))
 
 
 def _lane_end(end: Finished) -> LaneEnd:

@@ -6,7 +6,6 @@ import structlog
 
 from engine.ending import Finished
 from engine.limits import INVALID_REQUESTS, INVALID_WINDOW_MINUTES
-from engine.metrics import INVALID
 from models.database import Connection
 
 log = structlog.get_logger(__name__)
@@ -32,14 +31,18 @@ returning o.origin, o.held_until
 """
 
 
+def invalid_among(ends: Sequence[Finished], budgeted: Collection[str]) -> int:
+    """Return how many of these requests count towards the ban of the address."""
+    return sum(end.counts_as_invalid and end.claim.origin in budgeted for end in ends)
+
+
 async def count_invalid(
     connection: Connection, ends: Sequence[Finished], budgeted: Collection[str]
 ) -> None:
     """Count the invalid requests among these, and hold the budgeted origins at half of the ban."""
-    invalid = sum(end.counts_as_invalid and end.claim.origin in budgeted for end in ends)
+    invalid = invalid_among(ends, budgeted)
     if not invalid:
         return
-    INVALID.inc(invalid)
     await connection.execute(_COUNT, invalid)
     rows = await connection.fetch(_HOLD, list(budgeted), INVALID_REQUESTS, INVALID_WINDOW_MINUTES)
     for row in rows:

@@ -1,6 +1,6 @@
 """The webhooks' lanes: when each may send next, after a request or after a change of its queue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -52,10 +52,12 @@ update webhook_lanes l set
     open_at = o.open_at,
     channel_id = coalesce(o.channel_id, l.channel_id),
     outage_at = case when not o.has_answer then l.outage_at end,
+    fresh_at = null,
     next_at = case when o.due_at is not null then greatest(o.open_at, o.due_at) end
 from opened o where l.webhook_key = o.webhook_key
 returning case when o.channel_id <> coalesce(o.known_channel_id, '') then o.channel_id end
-    as new_channel_id, l.webhook_key
+    as new_channel_id, l.webhook_key,
+    (select is_shared from webhook_channels c where c.channel_id = l.channel_id) as shares_channel
 """
 
 _LOCK = """
@@ -91,6 +93,18 @@ class LaneEnd:
     has_answer: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What came out about channels.
+
+    Those that webhooks were not known to post to, by webhook_key, and whether any of the webhooks
+    posts to one that it shares.
+    """
+
+    learned: Mapping[bytes, str]
+    share_channels: bool
+
+
 async def lock_lanes(connection: Connection, webhook_keys: Sequence[bytes]) -> None:
     """Lock these lanes, in key order."""
     await connection.execute(_LOCK, webhook_keys)
@@ -98,11 +112,11 @@ async def lock_lanes(connection: Connection, webhook_keys: Sequence[bytes]) -> N
 
 async def settle_lanes(
     connection: Connection, ends: Sequence[LaneEnd], *, instance_id: UUID
-) -> dict[bytes, str]:
+) -> Settled:
     """Let go of these lanes, and work out when each opens and is due next.
 
     The caller locked them by an earlier statement: only then does this one see every attempt that
-    was queued before. Returns the channels that webhooks were not known to post to.
+    was queued before.
     """
     rows = await connection.fetch(
         _SETTLE,
@@ -119,11 +133,14 @@ async def settle_lanes(
         timedelta(seconds=WINDOW_SECONDS + WAIT_MARGIN_SECONDS),
         [end.has_answer for end in ends],
     )
-    return {
-        row["webhook_key"]: row["new_channel_id"]
-        for row in rows
-        if row["new_channel_id"] is not None
-    }
+    return Settled(
+        learned={
+            row["webhook_key"]: row["new_channel_id"]
+            for row in rows
+            if row["new_channel_id"] is not None
+        },
+        share_channels=any(row["shares_channel"] for row in rows),
+    )
 
 
 async def wake_lanes(connection: Connection, log_ids: Sequence[UUID]) -> None:

@@ -11,7 +11,7 @@ from typing import TextIO
 import orjson
 import structlog
 
-from engine.masking import mask
+from engine.masking import mask, may_hide_a_token
 
 # In a group of exceptions each line is indented.
 _DETAIL = re.compile(r"\n[ |]*DETAIL:  .*", re.DOTALL)
@@ -38,7 +38,9 @@ def configure_logging(*, level: str, as_json: bool, output: TextIO = sys.stdout)
         )
 
     def render_masked(logger: object, method: str, event: structlog.typing.EventDict) -> str:
-        return mask(str(render(logger, method, event)))
+        may_hide = any(map(may_hide_a_token, event.values()))
+        line = str(render(logger, method, event))
+        return mask(line) if may_hide else line
 
     structlog.configure(
         processors=[*shared, render_masked],

@@ -44,15 +44,18 @@ returning origin
 _ARE_DOWN = "select origin from origins where down_since is not null and origin = any($1::text[])"
 
 
-async def wait_for_origins(connection: Connection, ends: Sequence[Finished]) -> list[Finished]:
+async def wait_for_origins(
+    connection: Connection, ends: Sequence[Finished], troubled: Collection[str | None]
+) -> list[Finished]:
     """Note which origins are up and which are down; what failed by an outage is given back.
 
+    `troubled` are those that may have been down before.
     So it waits for its origin until its run's deadline, and counts neither as an attempt nor as a
     failure of its task. The lanes of these attempts are locked by the caller.
     """
     answered = {end.claim.origin for end in ends if end.has_answer}
-    if answered:
-        for row in await connection.fetch(_UP, sorted(answered)):
+    if back := answered.intersection(troubled):
+        for row in await connection.fetch(_UP, sorted(back)):
             log.warning("origin_up", origin=row["origin"], down_seconds=round(row["seconds"], 1))
     away = [end for end in ends if end.is_outage]
     if not away:

@@ -1,26 +1,33 @@
 """Record how attempts of this copy ended, in batches, and give back those that were not sent."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import islice
+from typing import TypeVar
 from uuid import UUID
 
 import asyncpg
 import structlog
 
 from engine.catch_up import Accounting
-from engine.claims import Claim, release
+from engine.claims import Claim
 from engine.ending import Finished
-from engine.finish import record
+from engine.finish import Recorded, record
+from engine.invalid_requests import invalid_among
 from engine.limits import Budget
-from engine.metrics import DELIVERIES
-from models.database import Connection, Database
+from engine.metrics import DELIVERIES, INVALID
+from engine.releases import release
+from engine.ticks import count_ticks
+from models.database import Database
 from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
 
 BATCH = 500
 RETRY_SECONDS = 0.5
+COALESCE_SECONDS = 0.01
+
+T = TypeVar("T", Finished, Claim)
 
 log = structlog.get_logger(__name__)
 
@@ -69,16 +76,18 @@ class Recorder:
         self._note()
 
     async def run(self) -> None:
-        """Record what comes, until cancelled."""
+        """Record what comes, until cancelled; whatever goes wrong is tried again."""
         if self.waiting:  # it was started again
             self._ended.set()
         while True:
             await self._ended.wait()
             self._ended.clear()
             try:
-                await self._record_all()
+                is_done = await self._record_all()
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 log.warning("record_failed", reason=type(error).__name__)
+                is_done = False
+            if not is_done:
                 self._ended.set()
                 await asyncio.sleep(RETRY_SECONDS)
             self._on_recorded()
@@ -91,75 +100,85 @@ class Recorder:
         self._empty.clear()
         self._ended.set()
 
-    async def _record_all(self) -> None:
-        while self.waiting:
-            batch = list(islice(self._results.values(), BATCH))
-            unsent = list(islice(self._unsent.values(), BATCH))
-            try:
-                recorded = await self._database.transact(partial(self._record, batch, unsent))
-            except asyncpg.DiskFullError:
-                raise  # none of them would fare better alone
-            except asyncpg.PostgresError:
-                if len(batch) + len(unsent) == 1:
-                    raise
-                await self._record_singly(batch, unsent)
-            else:
-                self._forget(batch, unsent)
-                _count(recorded)
+    async def _record_all(self) -> bool:
+        """Record until nothing waits; False, and no further, once something was refused.
 
-    async def _record_singly(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
-        """Record each for itself, so that one the database refuses harms no other.
-
-        What is refused goes to the end of the queue, to be tried again.
+        Claims are given back apart: that locks webhooks, and results lock cursors before those.
         """
-        refused = []
-        for end in batch:
-            try:
-                recorded = await self._database.transact(partial(self._record, [end], []))
-            except asyncpg.PostgresError:
-                refused.append(end.claim.log_id)
-            else:
-                self._forget([end], [])
-                _count(recorded)
-        for one in unsent:
-            await self._database.transact(partial(self._record, [], [one]))
-            self._forget([], [one])
-        for log_id in refused:
-            self._results[log_id] = self._results.pop(log_id)
-        if refused:
-            raise asyncpg.DataError(f"{len(refused)} results were refused")
+        while self.waiting:
+            # What ends in the meantime shares a transaction.
+            await asyncio.sleep(COALESCE_SECONDS)
+            refused = await self._each(self._release, list(islice(self._unsent.values(), BATCH)))
+            refused += await self._each(self._record, list(islice(self._results.values(), BATCH)))
+            if refused:
+                return False
+        return True
 
-    def _forget(self, batch: Sequence[Finished], unsent: Sequence[Claim]) -> None:
-        """Drop what is recorded; an attempt given back may have been claimed and ended anew."""
-        for end in batch:
-            if self._results[end.claim.log_id] is end:
-                del self._results[end.claim.log_id]
+    async def _each(self, store: Callable[[Sequence[T]], Awaitable[None]], batch: list[T]) -> int:
+        """Store a batch, else each for itself, so that one that is refused harms no other.
+
+        Returns how many were refused; they went to the end of their queue, to be tried again.
+        """
+        if not batch:
+            return 0
+        try:
+            await store(batch)
+        except (DatabaseUnavailable, asyncpg.DiskFullError):
+            raise  # none of them would fare better alone
+        except asyncpg.PostgresError as error:
+            log.warning("record_refused", count=len(batch), reason=type(error).__name__)
+        except Exception:
+            log.exception("record_refused", count=len(batch))
+        else:
+            return 0
+        if len(batch) > 1:
+            return sum([await self._each(store, [one]) for one in batch])
+        self._postpone(batch[0])
+        return 1
+
+    async def _release(self, unsent: Sequence[Claim]) -> None:
+        await self._database.transact(
+            partial(release, instance_id=self._instance_id, claims=unsent)
+        )
         for one in unsent:
-            if self._unsent[one.log_id] is one:
+            if self._unsent.get(one.log_id) is one:
                 del self._unsent[one.log_id]
+        self._note_empty()
+
+    async def _record(self, batch: Sequence[Finished]) -> None:
+        recorded = await self._database.transact(
+            partial(
+                record,
+                finished=batch,
+                instance_id=self._instance_id,
+                budgeted=self._budget.origins,
+                accounting=self._accounting,
+            )
+        )
+        # An attempt given back may have been claimed and ended anew.
+        for end in batch:
+            if self._results.get(end.claim.log_id) is end:
+                del self._results[end.claim.log_id]
+        self._note_empty()
+        if len(recorded.ends) < len(batch):
+            log.warning("claims_lost", count=len(batch) - len(recorded.ends))
+        self._count(recorded)
+
+    def _postpone(self, one: Finished | Claim) -> None:
+        """Put it behind the others, unless the same attempt has come again."""
+        if isinstance(one, Claim):
+            if self._unsent.get(one.log_id) is one:
+                self._unsent[one.log_id] = self._unsent.pop(one.log_id)
+        elif self._results.get(one.claim.log_id) is one:
+            self._results[one.claim.log_id] = self._results.pop(one.claim.log_id)
+
+    def _note_empty(self) -> None:
         if not self.waiting:
             self._empty.set()
 
-    async def _record(
-        self, batch: Sequence[Finished], unsent: Sequence[Claim], connection: Connection
-    ) -> Sequence[Finished]:
-        if unsent:
-            await release(connection, instance_id=self._instance_id, claims=unsent)
-        if not batch:
-            return ()
-        recorded = await record(
-            connection,
-            batch,
-            instance_id=self._instance_id,
-            budgeted=self._budget.origins,
-            accounting=self._accounting,
-        )
-        if len(recorded) < len(batch):
-            log.warning("claims_lost", count=len(batch) - len(recorded))
-        return recorded
-
-
-def _count(recorded: Sequence[Finished]) -> None:
-    for end in recorded:
-        if end.status is not LogStatus.QUEUED:
-            DELIVERIES.labels(end.status).inc()
+    def _count(self, recorded: Recorded) -> None:
+        for end in recorded.ends:
+            if end.status is not LogStatus.QUEUED:
+                DELIVERIES.labels(end.status).inc()
+        INVALID.inc(invalid_among(recorded.ends, self._budget.origins))
+        count_ticks(recorded.stored)

@@ -1,22 +1,23 @@
 """What changes tasks: validate, then one transaction with its audit row and its notice."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import timedelta
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from tortoise.backends.base.client import BaseDBAsyncClient
 from tortoise.exceptions import IntegrityError
 
 from engine.audit import Actor, difference, snapshot, write_audit
-from engine.catch_up import Accounting
+from engine.catch_up import Accounting, Closed
 from engine.cipher import WebhookCipher
 from engine.errors import Conflict, FieldError, NotFound
+from engine.feed import assign_feed_ids
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL
 from engine.scheduler import RELOAD
+from engine.ticks import Stored, count_ticks
 from engine.validation import Checked, Current, TaskRules, check_change, check_new
-from models.database import DEADLOCK_TRIES, TRY_AGAIN, orm_transaction
+from models.database import orm_transact
 from models.enums import AuditAction, LogStatus, RunTrigger, TaskStatus
 from models.fields import uuid7
 from models.task import Task
@@ -24,8 +25,9 @@ from models.task_log import TaskLog
 
 TIMEOUT_SECONDS = 30.0
 
-T = TypeVar("T")
 Connection = BaseDBAsyncClient
+Changed: TypeAlias = tuple[Task, Stored]
+"""A changed task, and what became of the ticks that it had before the change."""
 
 # A change of one of these may end the ticks that a task had so far.
 _ENDS_TICKS = frozenset({"schedule", "timezone", "status"})
@@ -49,9 +51,12 @@ on conflict (webhook_key) do update set
 """
 # Due since the webhook last was served, as for ticks.
 _WAIT = """
-insert into webhook_lanes (webhook_key, origin, next_at) values ($1, $2, 'epoch')
+insert into webhook_lanes (webhook_key, origin, next_at, fresh_at)
+values ($1, $2, 'epoch', statement_timestamp())
 on conflict (webhook_key) do update set
-    next_at = coalesce(webhook_lanes.open_at, excluded.next_at)
+    next_at = coalesce(webhook_lanes.open_at, excluded.next_at),
+    fresh_at = case when webhook_lanes.next_at is null then excluded.fresh_at
+        else webhook_lanes.fresh_at end
 """
 
 
@@ -88,7 +93,7 @@ class TaskService:
         """
         columns = self._columns(check_new(given, self._rules))
 
-        async def work(connection: Connection) -> Task:
+        async def work(connection: Connection) -> Changed:
             task = await Task.create(using_db=connection, **columns)
             await task.refresh_from_db(using_db=connection)
             await write_audit(
@@ -99,7 +104,7 @@ class TaskService:
                 changes=difference({}, snapshot(task)),
             )
             await self._after_change(connection, task, before=None)
-            return task
+            return task, Stored()
 
         return await self._change(work)
 
@@ -111,7 +116,7 @@ class TaskService:
             InvalidInput, Conflict: as for `create`.
         """
 
-        async def work(connection: Connection) -> Task:
+        async def work(connection: Connection) -> Changed:
             task = await self._locked(connection, task_id)
             current = Current(
                 schedule=task.schedule,
@@ -131,7 +136,7 @@ class TaskService:
             NotFound: there is no such task.
         """
 
-        async def work(connection: Connection) -> Task:
+        async def work(connection: Connection) -> Changed:
             task = await self._locked(connection, task_id)
             is_active = task.status is TaskStatus.ACTIVE
             columns = {"status": TaskStatus.INACTIVE if is_active else TaskStatus.ACTIVE}
@@ -146,9 +151,9 @@ class TaskService:
             NotFound: there is no such task.
         """
 
-        async def work(connection: Connection) -> Task:
+        async def work(connection: Connection) -> Changed:
             task = await self._locked(connection, task_id)
-            await self._close_ticks(connection, task)
+            closed = await self._close_ticks(connection, task)
             await connection.execute_query(
                 "update tasks set deleted_at = clock_timestamp() where id = $1", [task_id]
             )
@@ -157,7 +162,8 @@ class TaskService:
                 connection, actor, AuditAction.TASK_DELETED, task_id=task_id, changes=changes
             )
             await connection.execute_query(_NOTIFY, [TASKS_CHANNEL, str(task_id)])
-            return task
+            await _number(connection, closed.stored)
+            return task, closed.stored
 
         return await self._change(work)
 
@@ -191,7 +197,7 @@ class TaskService:
             await connection.execute_query(_NOTIFY, [WORK_CHANNEL, ""])
             return attempt
 
-        attempt = await self._transact(work)
+        attempt = await orm_transact(work, timeout_seconds=TIMEOUT_SECONDS)
         self._queued()
         return attempt
 
@@ -206,7 +212,7 @@ class TaskService:
             active = Task.filter(status=TaskStatus.ACTIVE, deleted_at__isnull=True)
             return await active.using_db(connection).count()
 
-        count = await self._transact(work)
+        count = await orm_transact(work, timeout_seconds=TIMEOUT_SECONDS)
         await self._reloaded()
         return count
 
@@ -232,20 +238,20 @@ class TaskService:
         action: AuditAction,
         task: Task,
         columns: dict[str, Any],
-    ) -> Task:
+    ) -> Changed:
         before, key_before = snapshot(task), task.webhook_key
         if columns.get("status"):
             columns["status_reason"] = None
-        closed_at = None
+        closed = Closed()
         if not _ENDS_TICKS.isdisjoint(columns):
-            closed_at = await self._close_ticks(connection, task)
+            closed = await self._close_ticks(connection, task)
         if columns:
             await task.update_from_dict(columns).save(
                 using_db=connection, update_fields=list(columns)
             )
             await task.refresh_from_db(using_db=connection)
-        if closed_at is not None:
-            await connection.execute_query(_GO_ON, [task.id, closed_at])
+        if task.id in closed.until:
+            await connection.execute_query(_GO_ON, [task.id, closed.until[task.id]])
         changes = difference(before, snapshot(task))
         if key_before != task.webhook_key and "webhookUrl" not in changes:
             shown = task.webhook_url_masked
@@ -253,14 +259,15 @@ class TaskService:
         if changes:
             await write_audit(connection, actor, action, task_id=task.id, changes=changes)
         await self._after_change(connection, task, before=key_before)
-        return task
+        await _number(connection, closed.stored)
+        return task, closed.stored
 
-    async def _close_ticks(self, connection: Connection, task: Task) -> datetime | None:
-        """Store the ticks that an ACTIVE task had up to now, and return what instant that was."""
+    async def _close_ticks(self, connection: Connection, task: Task) -> Closed:
+        """Store the ticks that an ACTIVE task had up to now."""
         if task.status is not TaskStatus.ACTIVE:
-            return None
+            return Closed()
         async with connection.acquire_connection() as raw:
-            return (await self._accounting.close(raw, [task.id])).get(task.id)
+            return await self._accounting.close(raw, [task.id])
 
     async def _after_change(
         self, connection: Connection, task: Task, *, before: bytes | None
@@ -271,25 +278,20 @@ class TaskService:
             await connection.execute_query(_REVIVE, [task.webhook_key])
         await connection.execute_query(_NOTIFY, [TASKS_CHANNEL, str(task.id)])
 
-    async def _change(self, work: Callable[[Connection], Awaitable[Task]]) -> Task:
+    async def _change(self, work: Callable[[Connection], Awaitable[Changed]]) -> Task:
         try:
-            task = await self._transact(work)
+            task, stored = await orm_transact(work, timeout_seconds=TIMEOUT_SECONDS)
         except IntegrityError as error:
             if getattr(error.__cause__, "constraint_name", None) != "tasks_name":
                 raise
             problem = FieldError(("name",), "is taken by another task")
             raise Conflict([problem]) from None
+        count_ticks(stored)
         await self._applied(task.id)
         return task
 
-    async def _transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run `work` in one transaction; again if it lost a deadlock."""
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            for _ in range(DEADLOCK_TRIES - 1):
-                try:
-                    async with orm_transaction() as connection:
-                        return await work(connection)
-                except TRY_AGAIN:
-                    continue
-            async with orm_transaction() as connection:
-                return await work(connection)
+
+async def _number(connection: Connection, stored: Stored) -> None:
+    """Give what was skipped its place in the feed; last of all, because that locks everybody."""
+    async with connection.acquire_connection() as raw:
+        await assign_feed_ids(raw, stored.skipped)

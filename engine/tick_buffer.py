@@ -9,12 +9,11 @@ import asyncpg
 import structlog
 
 from engine.clock import sleepless
-from engine.metrics import TICKS
-from engine.ticks import Stored, Tick, store_ticks
+from engine.ticks import Stored, Tick, count_ticks, store_ticks
 from models.database import Connection, Database
 from models.errors import DatabaseUnavailable
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = 50_000
 # After this, a tick would be a misfire anyway.
 MAX_AGE_SECONDS = 5.0
 BATCH = 500
@@ -104,8 +103,7 @@ class TickBuffer:
             )
 
         stored = await self._database.transact(work)
-        TICKS.labels("queued").inc(stored.queued)
-        TICKS.labels("skipped").inc(stored.skipped)
+        count_ticks(stored)
         self.last_tick_at = ticks[-1].at
         if stored.queued:
             self._on_queued()

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from engine.feed import assign_feed_ids
 from engine.instance import WORK_CHANNEL
+from engine.metrics import TICKS
 from models.database import Connection
 from models.enums import RunTrigger
 from models.fields import uuid7
@@ -37,16 +38,24 @@ class Tick:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """What became of a batch.
+    """What became of ticks.
 
-    How many were queued and skipped; the ticks that are not due yet by the database's clock; the
-    tasks that have unaccounted ticks between their cursor and their tick.
+    How many were queued; the attempts that were skipped; the ticks that are not due yet by the
+    database's clock; the tasks that have unaccounted ticks between their cursor and their tick.
     """
 
-    queued: int
-    skipped: int
-    early: tuple[Tick, ...]
-    holes: frozenset[UUID]
+    queued: int = 0
+    skipped: tuple[UUID, ...] = ()
+    early: tuple[Tick, ...] = ()
+    holes: frozenset[UUID] = frozenset()
+
+    def __add__(self, other: "Stored") -> "Stored":
+        return Stored(
+            queued=self.queued + other.queued,
+            skipped=self.skipped + other.skipped,
+            early=self.early + other.early,
+            holes=self.holes | other.holes,
+        )
 
 
 # Every change of a task locks its cursor first, so what the next statement reads stays true.
@@ -74,7 +83,7 @@ with batch as (
 ), chained as (
     select d.*, bool_and(linked) over (partition by d.task_id order by d.tick) as is_live,
         row_number() over (
-            partition by d.task_id, d.skipped_from is null order by d.tick) as nth
+            partition by d.task_id, d.skipped_from is null order by d.tick, d.log_id) as nth
     from due d
 ), live as (
     select l.*, case
@@ -107,12 +116,14 @@ with batch as (
     where c.task_id = m.task_id
 ), waiting as (
     -- Due since it last was served, so that it comes before webhooks with more to send.
-    insert into webhook_lanes (webhook_key, origin, next_at)
-    select webhook_key, min(origin), 'epoch' from live where status = 'QUEUED'
-    group by webhook_key order by webhook_key
+    insert into webhook_lanes (webhook_key, origin, next_at, fresh_at)
+    select webhook_key, min(origin), 'epoch', statement_timestamp() from live
+    where status = 'QUEUED' group by webhook_key order by webhook_key
     on conflict (webhook_key) do update set
         origin = excluded.origin,
-        next_at = coalesce(webhook_lanes.open_at, excluded.next_at)
+        next_at = coalesce(webhook_lanes.open_at, excluded.next_at),
+        fresh_at = case when webhook_lanes.next_at is null then excluded.fresh_at
+            else webhook_lanes.fresh_at end
 )
 select b.log_id, s.status, b.tick > statement_timestamp() as is_early,
     coalesce(not c.is_live, false) as is_hole
@@ -130,7 +141,22 @@ async def lock_cursors(connection: Connection, task_ids: Collection[UUID]) -> No
 async def store_ticks(
     connection: Connection, ticks: Sequence[Tick], *, run_deadline_seconds: int
 ) -> Stored:
+    """Store ticks as `store_unnumbered` does, and number what was skipped.
+
+    To be called as the last statements of the transaction, as `assign_feed_ids`.
+    """
+    stored = await store_unnumbered(connection, ticks, run_deadline_seconds=run_deadline_seconds)
+    await assign_feed_ids(connection, stored.skipped)
+    return stored
+
+
+async def store_unnumbered(
+    connection: Connection, ticks: Sequence[Tick], *, run_deadline_seconds: int
+) -> Stored:
     """Store, inside the caller's transaction, those of `ticks` that are due and not yet stored.
+
+    What was skipped is finished, and still needs its place in the feed: the caller gives it by
+    `assign_feed_ids`, after everything else that locks rows.
 
     Left out are ticks of a task that is not ACTIVE at the tick's version, and those at or before
     the cursor: they are accounted for. Of several ticks of one task, or while an attempt of it is
@@ -138,7 +164,7 @@ async def store_ticks(
     commit.
     """
     if not ticks:
-        return Stored(queued=0, skipped=0, early=(), holes=frozenset())
+        return Stored()
     ordered = sorted(ticks, key=lambda tick: (tick.task_id, tick.at))
     await lock_cursors(connection, {tick.task_id for tick in ordered})
     deadline = timedelta(seconds=run_deadline_seconds)
@@ -146,16 +172,20 @@ async def store_ticks(
         row["log_id"]: row for row in await connection.fetch(_STORE, *_columns(ordered), deadline)
     }
     queued = sum(row["status"] == "QUEUED" for row in rows.values())
-    skipped = [tick.log_id for tick in ordered if rows[tick.log_id]["status"] == "SKIPPED"]
     if queued:
         await connection.execute(f"notify {WORK_CHANNEL}")
-    await assign_feed_ids(connection, skipped)
     return Stored(
         queued=queued,
-        skipped=len(skipped),
+        skipped=tuple(t.log_id for t in ordered if rows[t.log_id]["status"] == "SKIPPED"),
         early=tuple(tick for tick in ordered if rows[tick.log_id]["is_early"]),
         holes=frozenset(tick.task_id for tick in ordered if rows[tick.log_id]["is_hole"]),
     )
+
+
+def count_ticks(stored: Stored) -> None:
+    """Count in the metrics what became of ticks; to be called after the commit."""
+    TICKS.labels("queued").inc(stored.queued)
+    TICKS.labels("skipped").inc(len(stored.skipped))
 
 
 def _columns(ticks: Sequence[Tick]) -> Iterator[list[object]]:

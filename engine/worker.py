@@ -1,7 +1,7 @@
 """Claim what is due, send it, and record how it ended."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -10,16 +10,18 @@ import asyncpg
 import structlog
 
 from engine.catch_up import Accounting
-from engine.claims import Claim, claim, release_all_but, seconds_to_next
+from engine.claims import Claim, claim, seconds_to_next
 from engine.clock import sleepless
 from engine.delivery import Delivery
 from engine.ending import Finished
-from engine.expiry import expire_waiting
+from engine.expiry import Expiry
 from engine.instance import FENCE_SECONDS, LEASE_SECONDS, Instance
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.limits import Budget
 from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.recorder import Recorder
+from engine.releases import release_all_but
+from engine.stored_urls import StoredUrls
 from engine.takeover import take_over
 from models.database import Connection, Database
 from models.enums import LogStatus
@@ -29,6 +31,8 @@ POLL_SECONDS = 2.0
 # Claims follow one another no faster, unless there was something to claim.
 COALESCE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
+# A copy that can't read every webhook URL lets those that can be quicker by this much.
+YIELD_SECONDS = 0.5
 # Results that wait for the database; more, and nothing is claimed.
 MAX_UNRECORDED = 1000
 RECORD_SECONDS = 5.0
@@ -45,6 +49,7 @@ class Worker:
         instance: Instance,
         delivery: Delivery,
         *,
+        urls: StoredUrls,
         concurrency: int,
         budget: Budget,
         accounting: Accounting,
@@ -53,6 +58,7 @@ class Worker:
         self._database = database
         self._instance = instance
         self._delivery = delivery
+        self._urls = urls
         self._concurrency = concurrency
         self._budget = budget
         self._elapsed = elapsed
@@ -63,6 +69,7 @@ class Worker:
             accounting=accounting,
             on_recorded=self._recorded,
         )
+        self._expiry = Expiry(instance_id=instance.id)
         self._wake = asyncio.Event()
         self._open: dict[asyncio.Task[None], UUID] = {}
         self._is_draining = False
@@ -101,6 +108,8 @@ class Worker:
         me = self._instance
         while True:
             await asyncio.sleep(POLL_SECONDS)
+            with suppress(DatabaseUnavailable, asyncpg.PostgresError):
+                await self._urls.look_again(self._database)
             if not (me.may_judge() and me.is_fresh()):
                 continue
             judge = partial(take_over, instance_id=me.id, seen_at=me.seen_at)
@@ -112,7 +121,7 @@ class Worker:
                 DELIVERIES.labels(LogStatus.UNKNOWN).inc(taken.unknown)
                 # A claim whose connection broke may be committed after all of this.
                 await self._database.transact(partial(self._release_unknown, LEASE_SECONDS))
-                expired = await self._database.transact(partial(expire_waiting, instance_id=me.id))
+                expired = await self._expiry.end_overdue(self._database)
                 DELIVERIES.labels(LogStatus.FAILED).inc(expired)
 
     async def drain(self, timeout_seconds: float) -> None:
@@ -148,6 +157,8 @@ class Worker:
 
     async def _claim_once(self) -> float:
         """Claim what there is room for; return after how many seconds to look again."""
+        if self._urls.unreadable is not None:
+            await asyncio.sleep(YIELD_SECONDS)
         self._wake.clear()
         room = min(self._concurrency - len(self._open), MAX_UNRECORDED - self._recorder.waiting)
         self._has_backlog = False
@@ -166,13 +177,13 @@ class Worker:
                 claimed_at=claimed_at,
             )
             self._is_in_doubt = False
-            for one in claimed.claims:
-                self._start(one)
-            seconds = await seconds_to_next(connection, self._budget)
+            self._start(claimed.claims)
+            self._has_backlog = len(claimed.claims) == room
+            # With a backlog the room is what is waited for.
+            seconds = None if self._has_backlog else await seconds_to_next(connection, self._budget)
         if claimed.idle_lanes:
             await self._settle(claimed.idle_lanes)
-        if len(claimed.claims) == room:
-            self._has_backlog = True
+        if self._has_backlog:
             return POLL_SECONDS
         await asyncio.sleep(COALESCE_SECONDS)
         return POLL_SECONDS if seconds is None else min(max(seconds, 0.0), POLL_SECONDS)
@@ -201,10 +212,11 @@ class Worker:
 
         await self._database.transact(work)
 
-    def _start(self, one: Claim) -> None:
-        delivery = asyncio.create_task(self._deliver(one))
-        self._open[delivery] = one.log_id
-        delivery.add_done_callback(self._open.pop)
+    def _start(self, claims: Iterable[Claim]) -> None:
+        for one in claims:
+            delivery = asyncio.create_task(self._deliver(one))
+            self._open[delivery] = one.log_id
+            delivery.add_done_callback(self._open.pop)
         IN_FLIGHT.set(self.in_flight)
 
     async def _deliver(self, one: Claim) -> None:

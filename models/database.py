@@ -4,28 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from tortoise import Tortoise
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 from tortoise.backends.base.client import BaseDBAsyncClient
-from tortoise.backends.base.config_generator import expand_db_url
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import DBConnectionError, TransactionManagementError
 from tortoise.transactions import in_transaction
 
 from models.errors import DatabaseUnavailable, ReadTooSlow
-
-MODEL_MODULES = [
-    "models.task",
-    "models.task_log",
-    "models.audit_log",
-    "models.log_counts",
-    "models.runtime",
-    "aerich.models",
-]
+from models.orm import credentials, tortoise_config
 
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -60,48 +51,6 @@ from pg_control_system() c, pg_database d where d.datname = current_database()
 """
 
 
-def credentials(url: str) -> dict[str, Any]:
-    """Return what `asyncpg.connect` takes for the database at `url`, libpq's `sslmode` too."""
-    given = expand_db_url(url)["credentials"]
-    given["ssl"] = given.pop("sslmode", given.get("ssl"))
-    known = ("host", "port", "user", "password", "database", "ssl")
-    return {key: given[key] for key in known if given.get(key) is not None}
-
-
-def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
-    """Return the ORM's configuration for the database at `url` (postgres:// or postgresql://).
-
-    Server-side settings: UTC, no JIT (it costs more than our statements), and a transaction left
-    idle for 30 s is ended.
-    """
-    server_settings = {
-        "timezone": "UTC",
-        "jit": "off",
-        "idle_in_transaction_session_timeout": "30000",
-    }
-    pool = {
-        **credentials(url),
-        # No floor: asyncpg would fill the log with tracebacks while the server is away.
-        "minsize": 0,
-        "maxsize": pool_size,
-        "statement_cache_size": 256,
-        "command_timeout": 30.0,
-        "max_inactive_connection_lifetime": 300.0,
-        "application_name": "discord-task-scheduler",
-        "server_settings": server_settings,
-    }
-    return {
-        "connections": {"default": {"engine": "tortoise.backends.asyncpg", "credentials": pool}},
-        "use_tz": True,
-        "timezone": "UTC",
-        "apps": {"models": {"models": MODEL_MODULES, "default_connection": "default"}},
-    }
-
-
-# For aerich's command line, which needs a name to import; it never connects with it.
-TORTOISE_ORM = tortoise_config("postgres://postgres@localhost/task_scheduler")
-
-
 @asynccontextmanager
 async def orm_transaction() -> AsyncIterator[BaseDBAsyncClient]:
     """Yield a connection of the ORM's pool inside one transaction, committed at the end.
@@ -119,6 +68,25 @@ async def orm_transaction() -> AsyncIterator[BaseDBAsyncClient]:
             raise
         stack.push_async_exit(context.__aexit__)
         yield connection
+
+
+async def orm_transact(
+    work: Callable[[BaseDBAsyncClient], Awaitable[T]], *, timeout_seconds: float
+) -> T:
+    """Run `work` in one transaction of the ORM's pool, and again when it lost a deadlock.
+
+    Raises:
+        TimeoutError: all of it together took too long.
+    """
+    async with asyncio.timeout(timeout_seconds):
+        for _ in range(DEADLOCK_TRIES - 1):
+            try:
+                async with orm_transaction() as connection:
+                    return await work(connection)
+            except TRY_AGAIN:
+                continue
+        async with orm_transaction() as connection:
+            return await work(connection)
 
 
 def is_unavailable(error: BaseException | None) -> bool:

@@ -1,6 +1,6 @@
 """Column types that the ORM does not have, and the ids of rows."""
 
-import secrets
+import os
 import time
 import uuid
 from typing import Any
@@ -16,8 +16,10 @@ def uuid7() -> uuid.UUID:
     Source: RFC 9562, section 5.7.
     """
     ms = time.time_ns() // 1_000_000
-    head = (ms & (1 << 48) - 1) << 80 | 7 << 76 | secrets.randbits(12) << 64
-    return uuid.UUID(int=head | 0b10 << 62 | secrets.randbits(62))
+    # 74 random bits, read at once: one call to the system costs more than all the rest.
+    random = int.from_bytes(os.urandom(10)) >> 6
+    head = (ms & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 62) << 64
+    return uuid.UUID(int=head | 0b10 << 62 | random & (1 << 62) - 1)
 
 
 def _dumps(value: object) -> str:

@@ -1,6 +1,6 @@
 """How many logs there are: roll-ups of the finished rows that have a place in the feed.
 
-They are written by the functions of migration 4 alone. The key of each table is all of its columns
+They are written by the functions of migration 5 alone. The key of each table is all of its columns
 but the numbers; the ORM knows no such keys, and is told of one column.
 """
 
@@ -45,7 +45,7 @@ class LogHour(Model):
 class LogLateness(Model):
     """What the dashboard tells of a minute or an hour; those of longer ago than a day are removed.
 
-    The bucket is the lateness of first attempts, see `lateness_bucket` in migration 4, or -32768.
+    The bucket is the lateness of first attempts, see `lateness_bucket` in migration 5, or -32768.
     """
 
     span_seconds = fields.SmallIntField(primary_key=True, generated=False, description="60 or 3600")

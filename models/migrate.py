@@ -8,8 +8,9 @@ from aerich import Command
 from tortoise.context import TortoiseContext
 from tortoise.exceptions import BaseORMException
 
-from models.database import LOST_CONNECTION, Connection, credentials, tortoise_config
+from models.database import LOST_CONNECTION, Connection
 from models.errors import DatabaseUnavailable, MigrationFailed
+from models.orm import credentials, tortoise_config
 
 MIGRATIONS = Path(__file__).resolve().parent.parent / "migrations"
 # Any number will do, as long as nothing else in the database uses it.

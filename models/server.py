@@ -26,8 +26,10 @@ async def database_server(
         if await asyncio.to_thread(embedded.ensure_running):
             log.warning("embedded_database_restarted")
 
-    url = await asyncio.to_thread(embedded.start)
+    starting = asyncio.ensure_future(asyncio.to_thread(embedded.start))
     try:
-        yield url, revive
+        yield await asyncio.shield(starting), revive
     finally:
+        # Its thread can't be cancelled, and what it has begun is stopped once it is complete.
+        await asyncio.wait((starting,))
         await asyncio.to_thread(embedded.stop)

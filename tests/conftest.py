@@ -23,9 +23,10 @@ from engine.engine import Engine, EngineOptions
 from engine.limits import Budget, Rate
 from engine.service import TaskService
 from engine.validation import TaskRules
-from models.database import Database, credentials
+from models.database import Database
 from models.embedded import EmbeddedPostgres
 from models.migrate import migrate
+from models.orm import credentials
 from tests.fake_discord import FakeDiscord
 
 RUN_DEADLINE_SECONDS = 3600
@@ -133,6 +134,7 @@ async def start_engine(
             wall_clock: Callable[[], float] = time.time,
             elapsed: Callable[[], float] = sleepless,
             cache: Cache | None = None,
+            keys: WebhookCipher | None = None,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
@@ -144,7 +146,12 @@ async def start_engine(
                 shutdown_seconds=5.0,
             )
             engine = Engine(
-                database, cipher, options, cache=cache, wall_clock=wall_clock, elapsed=elapsed
+                database,
+                keys or cipher,
+                options,
+                cache=cache,
+                wall_clock=wall_clock,
+                elapsed=elapsed,
             )
             return await stack.enter_async_context(_running(engine))
 

@@ -9,7 +9,7 @@ import orjson
 from aiohttp import web
 
 from engine.masking import mask_words
-from models.database import credentials
+from models.orm import credentials
 from tests.acceptance.running import Service
 from tests.fake_discord_behaviours import Behaviour, Body, response
 from tests.fake_discord_rules import VIA

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from engine.claims import _CLAIM
 from engine.instance import LEASE_SECONDS
-from models.database import credentials
+from models.orm import credentials
 from tests.acceptance.running import Service
 from tests.chaos.cluster import LATENCY_SECONDS, Cluster, Copy, cluster, instance_id
 from tests.chaos.invariants import check_outputs, check_rows, count_requests, count_ticks

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 from cryptography.fernet import Fernet
 
-from models.database import credentials
 from models.embedded import EmbeddedPostgres
+from models.orm import credentials
 from tests.acceptance.leaks import Client, Places, echo, everything_in
 from tests.acceptance.running import Service, running
 from tests.fake_discord import FakeDiscord

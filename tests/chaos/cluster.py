@@ -13,9 +13,9 @@ import asyncpg
 import orjson
 from cryptography.fernet import Fernet
 
-from models.database import credentials
 from models.embedded import EmbeddedPostgres
 from models.migrate import migrate
+from models.orm import credentials
 from models.postgres_programs import run
 from tests.acceptance.running import API_KEY, Service, running
 from tests.chaos.observer import install

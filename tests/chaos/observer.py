@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from models.database import credentials
+from models.orm import credentials
 
 # Triggers fire in the order of their names, so these stand around the service's own, which sets the
 # cursor: up to where the period that ends was accounted for, and from where the next one counts.

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
-from models.database import credentials
+from models.orm import credentials
 from tests.acceptance.running import Service
 from tests.chaos.cluster import Cluster, cluster
 from tests.chaos.mutations import CREATE

@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self
 
-from models.database import credentials
+from models.orm import credentials
 
 CHUNK_BYTES = 65_536
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
+from engine import statistics
 from engine.cipher import WebhookCipher
 from models.database import Database
 from models.enums import LogStatus, TaskStatus
@@ -205,6 +206,23 @@ async def test_next_run_is_never_a_past_one(api: Api, fake_discord: FakeDiscord)
     await wait_until(has_moved, what="third next run", timeout_seconds=5)
 
 
+async def test_tasks_that_fire_each_second_don_t_end_what_is_kept(
+    api: Api, database: Database, fake_discord: FakeDiscord
+) -> None:
+    await create(api, fake_discord, schedule="* * * * * *")
+    seen: set[str] = set()
+
+    async def has_moved() -> bool:
+        stats = await api.run("{ dashboardStats { active nextRunAt } }")
+        seen.add(stats["dashboardStats"]["nextRunAt"])
+        return len(seen) == 4
+
+    async with statements(database) as asked:
+        await wait_until(has_moved, what="fourth next run")
+
+    assert asked[statistics._TASKS] == 1
+
+
 async def test_searches_and_later_pages_are_read_each_time(
     api: Api, database: Database, fake_discord: FakeDiscord
 ) -> None:
@@ -217,3 +235,27 @@ async def test_searches_and_later_pages_are_read_each_time(
             await api.run("{ tasks(status: ACTIVE, limit: 60, page: 2) { data { id } } }")
 
     assert sum(n for text, n in seen.items() if "order by t.created_at" in text) == 6
+
+
+async def test_who_stops_has_left_before_it_waits_for_its_cache(
+    database: Database, start_engine: StartEngine
+) -> None:
+    engine = await start_engine()
+    present: list[int] = []
+
+    async def never() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            async with database.connection() as connection:
+                present.append(await connection.fetchval("select count(*) from engine_instances"))
+
+    reading = asyncio.create_task(
+        engine.cache.read("never", never, restore=lambda _: None, seconds=lambda _: 1.0)
+    )
+
+    await engine.stop()
+
+    assert present == [0]
+    with pytest.raises(asyncio.CancelledError):
+        await reading

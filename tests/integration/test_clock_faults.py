@@ -16,8 +16,9 @@ from engine.clock import sleepless
 from engine.engine import Engine
 from engine.service import TaskService
 from engine.takeover import take_over
-from models.database import Connection, Database, credentials
+from models.database import Connection, Database
 from models.enums import DeliveryGuarantee, LogStatus, MisfirePolicy, OverlapPolicy, RunTrigger
+from models.orm import credentials
 from models.task import Task
 from tests.chaos.invariants import count_ticks
 from tests.chaos.observer import install, observe

@@ -224,13 +224,15 @@ async def test_webhooks_own_limit_is_respected_before_it_is_hit(
 
 
 async def test_error_in_one_delivery_stops_no_other(
-    tasks: TaskService, fake_discord: FakeDiscord, database: Database
+    tasks: TaskService, fake_discord: FakeDiscord, database: Database, cipher: WebhookCipher
 ) -> None:
     broken = await make_task(tasks, fake_discord, max_retry=0)
     healthy = await make_task(tasks, fake_discord)
     async with database.connection() as connection:
         await connection.execute(
-            "update tasks set webhook_url = 'not encrypted' where id = $1", broken.id
+            "update tasks set webhook_url = $2 where id = $1",
+            broken.id,
+            cipher.encrypt("https://example.com/no/webhook"),
         )
 
     await tasks.trigger(ACTOR, broken.id)
@@ -238,7 +240,7 @@ async def test_error_in_one_delivery_stops_no_other(
 
     await wait_for_logs(healthy, SUCCESS)
     (row,) = await wait_for_logs(broken, FAILED)
-    assert "ENCRYPTION_KEYS" in (row.message or "")
+    assert "must begin with" in (row.message or "")
 
 
 async def test_feed_numbers_every_finished_attempt_without_gaps(

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL is real, shared, survives its users, and ends with the last of them."""
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -15,8 +16,9 @@ import asyncpg
 import pytest
 
 from models import postgres_programs
-from models.database import credentials
 from models.embedded import EmbeddedPostgres, EmbeddedUnavailable
+from models.orm import credentials
+from models.server import database_server
 from tests.waiting import wait_until
 
 USER = """
@@ -143,6 +145,21 @@ async def test_stop_ends_it_and_a_new_start_finds_the_data(start: StartServer) -
     server.start()
 
     assert await ask(server, "select count(*) from kept") == 0
+
+
+async def test_start_that_is_cancelled_leaves_no_server(folder: Path) -> None:
+    async def use() -> None:
+        async with database_server(None, folder):
+            pass
+
+    using = asyncio.create_task(use())
+    await wait_until((folder / "postgresql.turn").exists, what="start that has begun")
+    using.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await using
+
+    assert list(folder.glob("postgresql-*/PG_VERSION"))
+    assert not list(folder.glob("postgresql-*/postmaster.pid"))
 
 
 async def test_the_last_of_two_processes_stops_it(

@@ -24,9 +24,10 @@ from engine.instance import (
 )
 from engine.service import TaskService
 from engine.takeover import take_over
-from models.database import Database, credentials
+from models.database import Database
 from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
+from models.orm import credentials
 from tests.conftest import make_service
 from tests.fake_discord import FakeDiscord
 from tests.lossy_database import LossyDatabase

@@ -7,10 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from engine.claims import Claim, Claimed, claim, release
+from engine.claims import Claim, Claimed, claim
 from engine.ending import Finished
 from engine.finish import record
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
+from engine.releases import release
 from engine.service import TaskService
 from engine.ticks import Stored, Tick, store_ticks
 from models.database import Connection, Database
@@ -83,11 +84,12 @@ async def claim_one(database: Database) -> Claim:
 
 
 async def finish(database: Database, *ends: Finished, instance_id: UUID = ME) -> list[Finished]:
-    return await database.transact(
+    recorded = await database.transact(
         lambda connection: record(
             connection, ends, instance_id=instance_id, budgeted=(), accounting=accounting()
         )
     )
+    return recorded.ends
 
 
 async def store(database: Database, *ticks: Tick) -> Stored:

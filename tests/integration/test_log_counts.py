@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from engine.log_counts import MIN_BATCH, LogFold
-from engine.statistics import run_stats
+from engine.run_stats import run_stats
 from models.database import Connection, Database
 from models.enums import LogStatus
 from tests.conftest import StartEngine

@@ -7,7 +7,8 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
-from models.database import LOST_CONNECTION, Database, credentials, orm_transaction
+from models.database import LOST_CONNECTION, Database, orm_transaction
+from models.orm import credentials
 
 TERMINATE = """
 select pg_terminate_backend(pid) from pg_stat_activity

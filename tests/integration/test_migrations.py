@@ -9,8 +9,8 @@ import pytest
 from aerich import Command
 from tortoise.context import TortoiseContext
 
-from models.database import credentials, tortoise_config
 from models.migrate import MIGRATIONS, migrate, pending_migrations
+from models.orm import credentials, tortoise_config
 from tests.conftest import of_database
 
 COLUMNS = """

@@ -11,8 +11,9 @@ from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.instance import FENCE_SECONDS
 from engine.service import TaskService
-from models.database import Database, credentials
+from models.database import Database
 from models.enums import LogStatus, MisfirePolicy, OverlapPolicy, TaskStatus
+from models.orm import credentials
 from models.task import Task
 from models.task_log import TaskLog
 from tests.conftest import StartEngine, make_service

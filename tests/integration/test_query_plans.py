@@ -12,19 +12,22 @@ import pytest
 
 from engine import (
     claims,
+    expiry,
     feed_reader,
     finish,
     gauges,
     lanes,
+    releases,
     retention,
+    run_stats,
     statistics,
     sweep,
     takeover,
     ticks,
 )
 from engine.ticks import Tick
-from models.database import credentials, tortoise_config
 from models.enums import LogStatus
+from models.orm import credentials, tortoise_config
 from schema import audit_records, records
 from schema.log_statements import (
     LogFilter,
@@ -180,7 +183,7 @@ async def test_time_of_the_next_claim(seeded: "asyncpg.Connection[asyncpg.Record
 async def test_release(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
     rows = (await queued_logs(seeded))[:10]
     started = [datetime.now(UTC)] * len(rows)
-    whole = await scanned_whole(seeded, claims._RELEASE, uuid4(), ids_of(rows), started)
+    whole = await scanned_whole(seeded, releases._RELEASE, uuid4(), ids_of(rows), started)
 
     assert whole <= {"webhook_lanes"}
 
@@ -236,7 +239,7 @@ async def test_recording_ends(seeded: "asyncpg.Connection[asyncpg.Record]", batc
     for statement, arguments in statements:
         whole = await scanned_whole(seeded, statement, *arguments)
 
-        assert whole <= {"webhook_lanes", "tasks", "feed_counter"}, statement
+        assert whole <= {"webhook_lanes", "tasks", "feed_counter", "origins"}, statement
 
 
 async def test_taking_over(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -248,6 +251,12 @@ async def test_taking_over(seeded: "asyncpg.Connection[asyncpg.Record]") -> None
         [row["webhook_key"] for row in dead],
         [row["claimed_by"] for row in dead],
     )
+
+    assert whole == set()
+
+
+async def test_looking_for_overdue_runs(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
+    whole = await scanned_whole(seeded, expiry._LOOK, b"", 100, ["https://discord.com"])
 
     assert whole == set()
 
@@ -301,7 +310,7 @@ async def test_removing_old_logs(seeded: "asyncpg.Connection[asyncpg.Record]") -
 
 
 async def test_figures_of_the_last_day(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for statement in (statistics._RUNS, statistics._QUEUED):
+    for statement in (run_stats.RUNS, statistics._QUEUED):
         whole = await scanned_whole(seeded, statement)
 
         assert "task_logs" not in whole, statement

@@ -39,6 +39,10 @@ REFUSE_ONE = """
 create trigger refuse before update on task_logs for each row
 when (new.message = 'poison') execute function refuse('data_exception')
 """
+REFUSE_RELEASE = """
+create trigger refuse before update on task_logs for each row
+when (new.claimed_by is null and new.id = '{}') execute function refuse('data_exception')
+"""
 
 
 T = TypeVar("T")
@@ -52,8 +56,7 @@ class LateDatabase(Database):
     async def transact(self, work: Callable[[PooledConnection], Awaitable[T]]) -> T:
         result = await super().transact(work)
         if self.before_the_news is not None:
-            first, self.before_the_news = self.before_the_news, None
-            await first()
+            await self.before_the_news()
         return result
 
 
@@ -150,6 +153,43 @@ async def test_result_that_the_database_refuses_harms_no_other_and_is_tried_agai
     await asyncio.wait_for(recorder.wait_until_empty(), 5)
 
     assert await recorded() == ATTEMPTS
+
+
+async def test_result_that_can_t_even_be_asked_for_harms_no_other(
+    recorder: Recorder, claims: list[Claim], turns: Turns
+) -> None:
+    """An error that nobody expected is no end of the recording."""
+    endless = Finished(
+        claim=claims[0], status=LogStatus.RETRYING, retry_in_seconds=float("inf"), message="poison"
+    )
+    recorder.put(endless)
+    for one in claims[1:]:
+        recorder.put(delivered(one))
+
+    async def are_others_recorded() -> bool:
+        return await recorded() == ATTEMPTS - 1
+
+    await wait_until(are_others_recorded, what="record of all others")
+    assert recorder.log_ids == [claims[0].log_id]
+    told = turns.count
+    await wait_until(lambda: turns.count > told, what="another try")
+
+
+async def test_claim_that_can_t_be_given_back_harms_no_other(
+    database: Database, recorder: Recorder, claims: list[Claim]
+) -> None:
+    await execute(database, REFUSE_RELEASE.format(claims[0].log_id))
+    for one in claims[:3]:
+        recorder.give_back(one)
+    recorder.put(delivered(claims[3]))
+
+    async def are_others_recorded() -> bool:
+        return await recorded() == 1 and recorder.waiting == 1
+
+    await wait_until(are_others_recorded, what="record of all others")
+    assert recorder.log_ids == [claims[0].log_id]
+    await execute(database, "drop trigger refuse on task_logs")
+    await asyncio.wait_for(recorder.wait_until_empty(), 5)
 
 
 async def test_full_disk_is_not_asked_again_for_each_result(

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from engine.channels import count_sends
+from engine.lanes import Settled
 from engine.retention import Retention
 from engine.service import TaskService
 from engine.sweep import REST, unused_channels, unused_lanes
@@ -279,7 +280,7 @@ async def test_webhook_that_a_run_is_being_queued_for_is_left_alone(
 async def learn(connection: Connection) -> None:
     """The webhook turns out to post in the channel."""
     await connection.execute("update webhook_lanes set channel_id = $1", CHANNEL)
-    await count_sends(connection, [], {KEY: CHANNEL})
+    await count_sends(connection, [], Settled(learned={KEY: CHANNEL}, share_channels=False))
 
 
 @pytest.mark.parametrize("sweeps_first", [True, False])

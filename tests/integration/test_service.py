@@ -15,8 +15,9 @@ from engine.errors import Conflict, FieldError, InvalidInput, NotFound
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL
 from engine.service import TaskService
 from models.audit_log import AuditLog
-from models.database import Database, credentials
+from models.database import Database
 from models.enums import AuditAction, LogStatus, RunTrigger, TaskStatus
+from models.orm import credentials
 from models.task import Task, TaskCursor
 from models.task_log import TaskLog
 from tests.conftest import RUN_DEADLINE_SECONDS, make_service

@@ -15,6 +15,7 @@ from engine.discord import WebhookAddress
 from engine.ending import Finished
 from engine.finish import record
 from engine.service import TaskService
+from engine.stored_urls import StoredUrls
 from models.database import Database
 from models.enums import DeliveryGuarantee, LogStatus, TaskStatus
 from models.runtime import InvalidRequests, Origin, WebhookChannel
@@ -85,7 +86,7 @@ async def test_request_counts_from_its_answer_until_the_shortest_round_trip_is_k
     """A copy's first requests may all be slow on their way, as in a burst on a busy machine."""
     fake_discord.latency_seconds = 0.05
     client = DiscordClient()
-    delivery = Delivery(client, cipher, origins=[fake_discord.origin], clock=time.time)
+    delivery = Delivery(client, StoredUrls(cipher), origins=[fake_discord.origin], clock=time.time)
     task = await make_task(service, fake_discord)
     await service.trigger(ACTOR, task.id)
     (one,) = await claims_of(database)

@@ -23,8 +23,9 @@ from engine.feed_reader import FeedPage, FeedReader
 from engine.live_feed import BUFFER, LiveFeed
 from engine.service import TaskService
 from engine.statistics import Statistics
-from models.database import Database, credentials
+from models.database import Database
 from models.errors import DatabaseUnavailable
+from models.orm import credentials
 from models.task import Task
 from schema.context import Services
 from schema.keys import KeyRing

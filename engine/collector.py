@@ -1,0 +1,17 @@
+"""Python's garbage collector, set for a process that keeps a hundred thousand jobs."""
+
+import gc
+from typing import Final
+
+THRESHOLDS: Final = (10_000, 20, 50)
+"""Python's own are (700, 10, 10): made for little programs, they cost a tenth of a burst's CPU."""
+
+
+def calm_collector() -> None:
+    """Look for cyclic garbage less often, and never again among what there is now.
+
+    Nearly nothing here is cyclic: what attempts leave behind goes at once, without the collector.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*THRESHOLDS)
