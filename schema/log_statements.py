@@ -52,8 +52,9 @@ select {_COLUMNS} from (
 order by p.execution_time desc, p.id desc
 """
 
-# Which hours the page lies in is told by their numbers of rows; only their rows are read.
-_FAR_PAGE: Final = f"""
+# Which hours the page lies in is told by their numbers of rows; only their rows are read. An hour
+# without a number may have rows.
+_PAGE_BY_HOURS: Final = f"""
 with {HIDDEN}, {UNCOUNTED}, changes as (
     select hour, n from log_hours l where {{status}} and {{whole_hours}}
     union all
@@ -65,27 +66,35 @@ with {HIDDEN}, {UNCOUNTED}, changes as (
         where l.task_id = h.id and {{status}} and {{whole}} group by 1
     ) c
     union all
-    select {{first}}, count(*) from task_logs l where {{first_part}} and {{status}} and {_IS_SHOWN}
-    union all
-    select {{last}}, count(*) from task_logs l where {{last_part}} and {{status}} and {_IS_SHOWN}
+    {{edges}}
 ), hours as (
-    select hour, sum(n) as n from changes group by hour having sum(n) > 0
+    select hour, coalesce(sum(n), 0) as n, bool_or(n is null) as is_open
+    from changes group by hour having sum(n) > 0 or bool_or(n is null)
 ), placed as (
-    select hour, n, sum(n) over (order by hour desc) - n as before from hours
+    select hour, n, is_open, sum(n) over (order by hour desc) - n as before from hours
 ), chosen as (
-    select hour, greatest({{offset}} - before, 0)::bigint as passed from placed
-    where before + n > {{offset}} and before < {{offset}} + {{limit}}
+    select hour, greatest({{skipped}} - before, 0)::bigint as skipped from placed
+    where (is_open or before + n > {{skipped}}) and before < {{skipped}} + {{read}}
 )
 select {_COLUMNS} from (
     select p.id, p.execution_time from chosen c cross join lateral (
         select l.id, l.execution_time from task_logs l
         where l.execution_time >= c.hour and l.execution_time < c.hour + interval '1 hour'
             and {{where}}
-        {_NEWEST} offset c.passed limit {{limit}}
+        {_NEWEST} offset c.skipped limit {{read}}
     ) p
-    {_NEWEST} limit {{limit}}
+    {_NEWEST} limit {{limit}} offset {{offset}}
 ) p cross join {_ROWS_OF}
 order by p.execution_time desc, p.id desc
+"""
+# The hours in which a range begins and ends are in no roll-up: counted for far pages alone.
+_OPEN_EDGES: Final = """
+select hour, null from (values ({first}), ({last})) as e (hour) where isfinite(hour)
+"""
+_COUNTED_EDGES: Final = f"""
+select {{first}}, count(*) from task_logs l where {{first_part}} and {{status}} and {_IS_SHOWN}
+union all
+select {{last}}, count(*) from task_logs l where {{last_part}} and {{status}} and {_IS_SHOWN}
 """
 
 _PAGES_OF_TASKS: Final = f"""
@@ -147,8 +156,9 @@ def page(wanted: LogFilter, span: Span, *, near_rows: int = NEAR_ROWS) -> Query:
     """Return what reads one page, newest execution time first."""
     parts = _Parts(wanted)
     limit, offset = parts.put(span.limit, "int"), parts.put(span.offset, "bigint")
-    if _is_by_hours(wanted, span.offset + span.limit > near_rows):
-        text = _FAR_PAGE.format(**parts.hours(), where=parts.where, limit=limit, offset=offset)
+    is_far = span.offset + span.limit > near_rows
+    if _is_by_hours(wanted, is_far):
+        text = _page_by_hours(parts, limit, offset, is_far)
     else:
         # Few rows are queued, but the planner can't be sure, and might look through all others.
         fenced = f"(select * from task_logs l where {parts.where} offset 0)"
@@ -186,6 +196,23 @@ def totals_of_tasks(task_ids: list[UUID], status: LogStatus | None) -> Query:
     """Return what counts the logs of each task, none of which is deleted; none is no row."""
     status_text = _Parts(LogFilter(status=status)).status
     return Query(_TOTALS_OF_TASKS.format(tasks="$1", status=status_text), (task_ids,))
+
+
+def _page_by_hours(parts: "_Parts", limit: str, offset: str, is_far: bool) -> str:
+    """Return what passes over hours, or for a near page over rows alone."""
+    hours = parts.hours()
+    edges = (_COUNTED_EDGES if is_far else _OPEN_EDGES).format(**hours)
+    skipped, read = (offset, limit) if is_far else ("0", f"({offset} + {limit})")
+    rest = "0" if is_far else offset
+    return _PAGE_BY_HOURS.format(
+        **hours,
+        edges=edges,
+        where=parts.where,
+        skipped=skipped,
+        read=read,
+        limit=limit,
+        offset=rest,
+    )
 
 
 def _is_by_hours(wanted: LogFilter, is_far: bool) -> bool:

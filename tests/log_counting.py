@@ -112,7 +112,7 @@ async def check_all(
     database: Database, rng: Random, tasks: Sequence[UUID], *, filter_count: int | None = None
 ) -> None:
     """Check totals, pages and figures, at rest; by so many filters, or all."""
-    records = LogRecords(database, near_rows=3)
+    records = LogRecords(database, near_rows=rng.choice([3, 30]))
     async with database.connection() as connection:
         now = await connection.fetchval("select date_trunc('hour', now())")
         every = list(filters(rng, tasks, now))
