@@ -66,9 +66,9 @@ lock: ## resolve the dependencies anew; args=--upgrade takes newer versions
 graphiql: ## fetch GraphiQL's files by npm
 	@sh web/graphiql/build.sh
 
-screenshots: ## take the pictures in docs anew
+screenshots: ## take the pictures in docs anew; args=NAME one: graphiql or sandbox
 	@$(DEV)
-	@$(PY) -m tests.e2e.screenshots
+	@$(PY) -m tests.e2e.screenshots $(args)
 
 clean: ## remove .venv, caches and built files; data stays
 	@rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \

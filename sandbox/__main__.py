@@ -96,7 +96,9 @@ async def _run(options: Options, webhook: Webhook, listener: socket.socket) -> N
     ):
         api = Api(http=http, url=options.url, key=options.api_key)
         await begin(api, webhook, options.discord)
-        print(f"Messages: {options.discord}/ (Ctrl-C stops; log: {options.log})")
+        log, here = options.log, Path.cwd()
+        shown = log.relative_to(here) if log.is_relative_to(here) else log
+        print(f"Messages: {options.discord}/ (Ctrl-C stops; log: {shown})")
         print(f"GraphiQL: {options.url}/graphql")
         print(f"API key:  {options.api_key}", flush=True)
         await process.wait()

@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+SAMPLES = ("It works!", "Sample of the sandbox")
 _LINES = re.compile(
     r"^Messages: (\S+)/ .*\nGraphiQL: (\S+)/graphql\nAPI key:  (\S+)\n", re.MULTILINE
 )
@@ -62,18 +63,20 @@ class Sandbox:
         assert "errors" not in read, read
         return read["data"]
 
-    async def messages(self, number: int) -> list[dict[str, Any]]:
-        """Return the first messages, once there are so many."""
+    async def seen(self, *texts: str) -> list[dict[str, Any]]:
+        """Return the messages up to the one with which each text was seen in some of them."""
         found: list[dict[str, Any]] = []
+        missing = set(texts)
         async with (
             asyncio.timeout(START_SECONDS),
             self.http.get(f"{self.url}/events") as answer,
         ):
-            while len(found) < number:
-                line = await answer.content.readline()
+            while missing:
+                line = (await answer.content.readline()).decode()
                 assert line, self.text
-                if line.startswith(b"data: "):
-                    found.append(json.loads(line.removeprefix(b"data: ")))
+                if line.startswith("data: "):
+                    found.append(json.loads(line.removeprefix("data: ")))
+                    missing -= {text for text in missing if text in line}
         return found
 
 

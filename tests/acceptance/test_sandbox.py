@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.acceptance.running import ROOT
-from tests.acceptance.sandboxes import command, sandboxed
+from tests.acceptance.sandboxes import SAMPLES, command, sandboxed
 from tests.waiting import wait_until
 
 TASKS = "{ tasks { data { name status webhookUrl lastLog { status } } } }"
@@ -28,15 +28,15 @@ async def test_the_first_messages_come_at_once_and_the_samples_are_made_once(
     tmp_path: Path,
 ) -> None:
     async with sandboxed(tmp_path / "data") as sandbox:
-        seen = await sandbox.messages(2)
-        assert {message["name"] for message in seen} == {"Daily report", "Hello"}
-        assert sum(len(message["embeds"]) for message in seen) == 1
+        seen = await sandbox.seen(*SAMPLES)
+        embeds = {message["name"]: len(message["embeds"]) for message in seen}
+        assert embeds == {"Daily report": 1, "Hello": 0}
         first = (sandbox.key, (await sandbox.details())["webhookUrl"].rpartition("/")[2])
         assert await sandbox.stop() == 0
 
     # The free ports are others now, so the tasks have to follow.
     async with sandboxed(tmp_path / "data") as sandbox:
-        await sandbox.messages(2)
+        await sandbox.seen(*SAMPLES)
         told = (sandbox.key, (await sandbox.details())["webhookUrl"].rpartition("/")[2])
         assert told == first
         tasks = (await sandbox.data(TASKS))["tasks"]["data"]
@@ -61,8 +61,7 @@ async def test_the_shown_mutation_and_the_shown_command_make_a_task(tmp_path: Pa
         [task] = created["tasks"]["data"]
         await sandbox.data(f'mutation {{ triggerTask(id: "{task["id"]}") {{ id }} }}')
 
-        seen = await sandbox.messages(3)
-        assert ["Hello from my own task!"] in [message["content"] for message in seen]
+        await sandbox.seen("Hello from my own task!")
         await sandbox.data(f'mutation {{ deleteTask(id: "{task["id"]}") {{ id }} }}')
         assert shutil.which("curl")
         status, output = await ended("sh", "-c", told["command"])
@@ -77,7 +76,7 @@ async def test_settings_for_real_tasks_stay_out(tmp_path: Path) -> None:
         "ROLES": "api",
     }
     async with sandboxed(tmp_path / "data", settings=settings) as sandbox:
-        await sandbox.messages(2)
+        await sandbox.seen(*SAMPLES)
 
         assert "embedded in" in (tmp_path / "data" / "service.log").read_text()
         assert list((tmp_path / "data").glob("postgresql-*/postmaster.pid"))
@@ -97,7 +96,7 @@ async def test_taken_ports_are_told_and_others_found(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         async with sandboxed(tmp_path / "data", "--port", port, "--service-port", port) as sandbox:
             assert sandbox.text.count(f"Port {port} is taken, so it is ") == 2
-            assert await sandbox.messages(1)
+            assert await sandbox.seen(*SAMPLES)
 
 
 @pytest.mark.parametrize("port", ["70000", "http", "-1"])
