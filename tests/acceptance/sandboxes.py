@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+FREE_PORTS = ("--port", "0", "--service-port", "0")
 SAMPLES = ("It works!", "Sample of the sandbox")
 _LINES = re.compile(
     r"^Messages: (\S+)/ .*\nGraphiQL: (\S+)/graphql\nAPI key:  (\S+)\n", re.MULTILINE
@@ -80,22 +81,25 @@ class Sandbox:
         return found
 
 
-def command(data_dir: Path, *options: str) -> list[str]:
-    """Return the command line; both ports are free ones if `options` name no others."""
-    ports = options or ("--port", "0", "--service-port", "0")
+def command(data_dir: Path, ports: Sequence[str] = FREE_PORTS) -> list[str]:
+    """Return the command line."""
     return [sys.executable, "-m", "sandbox", "--data-dir", str(data_dir), *ports]
 
 
 @asynccontextmanager
 async def sandboxed(
-    data_dir: Path, *options: str, settings: Mapping[str, str] | None = None
+    data_dir: Path,
+    *,
+    ports: Sequence[str] = FREE_PORTS,
+    settings: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
 ) -> AsyncIterator[Sandbox]:
     """Start a sandbox, wait for its three lines, and end it afterwards."""
     inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     process = await asyncio.create_subprocess_exec(
-        *command(data_dir, *options),
-        cwd=ROOT,
-        env=inherited | dict(settings or {}),
+        *command(data_dir, ports),
+        cwd=cwd,
+        env=inherited | {"PYTHONPATH": str(ROOT)} | dict(settings or {}),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -75,11 +75,14 @@ async def test_settings_for_real_tasks_stay_out(tmp_path: Path) -> None:
         "ENVIRONMENT": "production",
         "ROLES": "api",
     }
-    async with sandboxed(tmp_path / "data", settings=settings) as sandbox:
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    (tmp_path / ".env").write_text("".join(lines))
+    data_dir = tmp_path / "data"
+    async with sandboxed(data_dir, settings=settings, cwd=tmp_path) as sandbox:
         await sandbox.seen(*SAMPLES)
 
-        assert "embedded in" in (tmp_path / "data" / "service.log").read_text()
-        assert list((tmp_path / "data").glob("postgresql-*/postmaster.pid"))
+        assert "embedded in" in (data_dir / "service.log").read_text()
+        assert list(data_dir.glob("postgresql-*/postmaster.pid"))
 
 
 async def test_a_second_one_in_the_folder_names_the_first(tmp_path: Path) -> None:
@@ -94,14 +97,15 @@ async def test_a_second_one_in_the_folder_names_the_first(tmp_path: Path) -> Non
 async def test_taken_ports_are_told_and_others_found(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        async with sandboxed(tmp_path / "data", "--port", port, "--service-port", port) as sandbox:
+        settings = {"SANDBOX_PORT": port, "PORT": port}
+        async with sandboxed(tmp_path / "data", ports=(), settings=settings) as sandbox:
             assert sandbox.text.count(f"Port {port} is taken, so it is ") == 2
             assert await sandbox.seen(*SAMPLES)
 
 
 @pytest.mark.parametrize("port", ["70000", "http", "-1"])
 async def test_a_wrong_port_gives_one_message(tmp_path: Path, port: str) -> None:
-    status, output = await ended(*command(tmp_path / "data", "--port", port))
+    status, output = await ended(*command(tmp_path / "data", ("--port", port)))
 
     assert status == 2
     assert "--port" in output
