@@ -22,11 +22,11 @@ from models.enums import LogStatus, OverlapPolicy
 from models.runtime import WebhookLane
 from models.task import Task
 from models.task_log import TaskLog
+from sandbox.discord_rules import Limit
 from tests.acceptance.running import API_KEY, Service, running
 from tests.backlog import add_tasks, queue_attempts
 from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, StartEngine, make_service
 from tests.fake_discord import FakeDiscord
-from tests.fake_discord_rules import Limit
 from tests.plans import scanned_whole
 from tests.tasks import ACTOR, logs_of, make_task, move_cursor
 from tests.waiting import wait_until
