@@ -19,7 +19,9 @@ from engine.statistics import Statistics
 from models.database import Database
 from models.enums import LogStatus
 from models.errors import DatabaseUnavailable
-from schema.records import LogFilter, Records, Span
+from schema.log_records import LogRecords
+from schema.log_statements import LogFilter
+from schema.records import Span
 
 TASKS = 2_000
 TIMES = 100
@@ -67,7 +69,8 @@ def _reads(
     database: Database, ids: Sequence[UUID], rows: int, until: datetime
 ) -> Mapping[str, Read]:
     """Return what is read; each reading asks for something else, by chance."""
-    records, feed, chance = Records(database), FeedReader(database), random.Random(1)
+    records, feed = LogRecords(database), FeedReader(database)
+    chance = random.Random(1)
 
     def day(status: LogStatus | None = None) -> LogFilter:
         since = until - timedelta(days=chance.uniform(1, DAYS - 1))

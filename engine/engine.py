@@ -22,6 +22,7 @@ from engine.health import PartHealth
 from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
 from engine.live_feed import LiveFeed
+from engine.log_counts import LogFold
 from engine.retention import Retention
 from engine.scheduler import Scheduler
 from engine.stored_urls import StoredUrls
@@ -160,6 +161,7 @@ class Engine:
             self._spawn("claim", self._worker.claim_loop)
             self._spawn("takeover", self._worker.takeover_loop)
             self._spawn("retention", self._retention.run)
+            self._spawn("log_fold", LogFold(self._database).run)
         if self.serves:
             self._spawn("live_feed", self.live_feed.run)
         log.info(
@@ -168,7 +170,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Stop ticking and claiming, finish what is open, give back the rest."""
-        await self._cancel("scheduler", "ticks", "takeover", "retention", "live_feed")
+        await self._cancel("scheduler", "ticks", "takeover", "retention", "log_fold", "live_feed")
         if "record" in self._tasks:
             await self._worker.drain(self._options.shutdown_seconds)
         await self._cancel("claim", "record", "heartbeat")
@@ -278,9 +280,8 @@ class Engine:
 
     def _spawn(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         # A clean context: started during a request, a part would keep that request's transaction.
-        self._tasks[name] = asyncio.create_task(
-            _keep_running(name, run), name=name, context=contextvars.Context()
-        )
+        part = _keep_running(name, run)
+        self._tasks[name] = asyncio.create_task(part, name=name, context=contextvars.Context())
 
     async def _cancel(self, *names: str) -> None:
         tasks = [self._tasks.pop(name) for name in names if name in self._tasks]

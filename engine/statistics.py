@@ -10,6 +10,7 @@ from typing import Any
 from engine.cache import Cache
 from engine.cron import parse_schedule
 from engine.errors import InvalidSchedule
+from engine.run_stats import RUNS, RunStats, run_stats
 from models.database import Database
 
 # How old the runs' figures may be; those of the tasks also end with any change of a task.
@@ -28,18 +29,6 @@ select statement_timestamp() as now,
 from tasks where deleted_at is null
 """
 
-# A run ends with its one SUCCESS, FAILED or SKIPPED row, and is retried after its attempt 0.
-_RUNS = """
-select count(*) filter (where l.status = 'SUCCESS') as succeeded,
-    count(*) filter (where l.status = 'FAILED') as failed,
-    count(*) filter (where l.status = 'RETRYING' and l.retry_count = 0) as retried,
-    count(*) filter (where l.status = 'SKIPPED') as skipped,
-    percentile_cont(array[0.5, 0.99]) within group (order by l.lateness_ms)
-        filter (where l.retry_count = 0) as lateness_ms
-from task_logs l join tasks t on t.id = l.task_id and t.deleted_at is null
-where l.execution_time > statement_timestamp() - interval '24 hours'
-"""
-
 _QUEUED = """
 select count(*) from task_logs l join tasks t on t.id = l.task_id and t.deleted_at is null
 where l.status = 'QUEUED'
@@ -48,19 +37,6 @@ where l.status = 'QUEUED'
 _SCHEDULES = """
 select distinct schedule, timezone from tasks where status = 'ACTIVE' and deleted_at is null
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStats:
-    """How runs went; the rate is between 0 and 1, or None while none has ended."""
-
-    succeeded: int
-    failed: int
-    retried: int
-    skipped: int
-    success_rate: float | None
-    lateness_ms_p50: float | None
-    lateness_ms_p99: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,25 +141,9 @@ class Statistics:
         return _Tasks(**counts, upcoming=await _upcoming(pairs, counts["now"]))
 
     async def _runs(self) -> _Runs:
-        (runs,) = await self._database.read(_RUNS)
+        runs = await self._database.read(RUNS)
         (queued,) = await self._database.read(_QUEUED)
-        return _Runs(last_24h=_run_stats(**runs), queued=queued[0])
-
-
-def _run_stats(
-    *, succeeded: int, failed: int, retried: int, skipped: int, lateness_ms: list[float] | None
-) -> RunStats:
-    ended = succeeded + failed
-    p50, p99 = lateness_ms or (None, None)
-    return RunStats(
-        succeeded=succeeded,
-        failed=failed,
-        retried=retried,
-        skipped=skipped,
-        success_rate=succeeded / ended if ended else None,
-        lateness_ms_p50=p50,
-        lateness_ms_p99=p99,
-    )
+        return _Runs(last_24h=run_stats([dict(row) for row in runs]), queued=queued[0])
 
 
 async def _upcoming(schedules: Iterable[tuple[str, str]], now: datetime) -> list[datetime]:

@@ -75,9 +75,12 @@ async def _acquire(lock: Connection, timeout_seconds: float) -> None:
 
 
 async def _upgrade(url: str) -> list[str]:
+    config = tortoise_config(url)
+    # An index on a large table takes its time.
+    config["connections"]["default"]["credentials"]["command_timeout"] = None
     # A context of its own keeps aerich's Tortoise.init out of the application's.
     async with (
         TortoiseContext(),
-        Command(tortoise_config(url), app="models", location=str(MIGRATIONS)) as command,
+        Command(config, app="models", location=str(MIGRATIONS)) as command,
     ):
         return await command.upgrade(run_in_transaction=True)

@@ -9,6 +9,7 @@ MODEL_MODULES = [
     "models.task",
     "models.task_log",
     "models.audit_log",
+    "models.log_counts",
     "models.runtime",
     "aerich.models",
 ]

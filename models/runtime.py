@@ -1,4 +1,4 @@
-"""What the running copies share: lanes, origins, instances, and two single rows."""
+"""What the running copies share: lanes, origins, instances, and single rows."""
 
 from tortoise import fields
 from tortoise.contrib.postgres.fields import ArrayField

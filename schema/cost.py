@@ -38,6 +38,8 @@ from schema.complexity import fragments_of, operations_of
 MAX_COST: Final = 10_000
 STATEMENT_COST: Final = 500
 """What a statement costs that may walk over all rows of a table."""
+ROLLED_UP_COST: Final = 100
+"""What it costs if roll-ups say most of it, as for totals and far pages of logs, the dashboard."""
 NEAR_PAGES: Final = 10
 """A page further than these makes the database pass over many rows before it."""
 
@@ -45,6 +47,7 @@ _LENGTHS: Final = ("limit", "first", "count")
 _PAGE: Final = "page"
 # Rows are counted for every object of these types.
 _COUNTED: Final = frozenset({"PageMeta", "DashboardStats", "EngineStatus"})
+_ROLLED_UP: Final = frozenset({"TaskLogPage", "DashboardStats"})
 # For each of their values: a whole message, up to 2,000 characters, a schedule worked out.
 _WEIGHTS: Final[Mapping[str, int]] = {
     "payload": 20,
@@ -176,7 +179,7 @@ class _Sums:
         field = self._schema.get_field(parent, name) if is_composite_type(parent) else None
         if field is None:
             return Counter({(): 1})
-        total = self._of_statements(field, node)
+        total = self._of_statements(parent, field, node)
         weight = _WEIGHTS.get(name, 1)
         is_list, said = is_list_type(get_nullable_type(field.type)), self._said(field, node)
         inside: _Sum = Counter({(): weight * is_list})
@@ -189,18 +192,22 @@ class _Sums:
             total.update(_multiplied(Counter({(): 1}), said))
         return total
 
-    def _of_statements(self, field: GraphQLField, node: FieldNode) -> _Sum:
+    def _of_statements(
+        self, parent: GraphQLNamedType | None, field: GraphQLField, node: FieldNode
+    ) -> _Sum:
         """Return the cost of what is counted for the field, and of passing over pages."""
         total: _Sum = Counter()
+        kinds = {get_named_type(each).name for each in (parent, field.type) if each}
+        cost = ROLLED_UP_COST if kinds & _ROLLED_UP else STATEMENT_COST
         if get_named_type(field.type).name in _COUNTED:
-            total[_A_STATEMENT] += STATEMENT_COST
+            total[_A_STATEMENT] += cost
         if _PAGE in field.args:
             match _argument(node, _PAGE):
                 case IntValueNode() as literal:
-                    total[(Statement(_number(literal)),)] += STATEMENT_COST
+                    total[(Statement(_number(literal)),)] += cost
                 case VariableNode(name=NameNode(value=variable)):
                     default = self._defaults.get(variable, 1)
-                    total[(Statement(default, variable),)] += STATEMENT_COST
+                    total[(Statement(default, variable),)] += cost
                 case _:
                     pass
         return total

@@ -14,7 +14,8 @@ from engine.live_feed import ListenerTooSlow
 from schema.context import Info
 from schema.documented import object_type, subscription
 from schema.errors import ErrorCode
-from schema.records import LOG_FIELDS, Row
+from schema.log_statements import LOG_FIELDS
+from schema.records import Row
 from schema.types import TaskLog
 
 field = strawberry.field

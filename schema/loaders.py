@@ -9,6 +9,7 @@ from strawberry.dataloader import DataLoader
 
 from models.database import Database
 from models.enums import LogStatus
+from schema.log_records import LogRecords
 from schema.records import Records, Row, Span
 
 
@@ -38,6 +39,7 @@ class Loaders:
 
     def __init__(self, database: Database) -> None:
         self._records = Records(database)
+        self._log_records = LogRecords(database)
         self.task: DataLoader[UUID, Row | None] = DataLoader(self._tasks, cache=False)
         self.last_log: DataLoader[UUID, Row | None] = DataLoader(self._last_logs, cache=False)
         self.logs: DataLoader[LogsOf, list[Row]] = DataLoader(self._logs, cache=False)
@@ -48,7 +50,7 @@ class Loaders:
         return [found.get(task_id) for task_id in ids]
 
     async def _last_logs(self, task_ids: list[UUID]) -> list[Row | None]:
-        pages = await self._records.logs_of_tasks(task_ids, None, NEWEST)
+        pages = await self._log_records.logs_of_tasks(task_ids, None, NEWEST)
         return [next(iter(pages[task_id]), None) for task_id in task_ids]
 
     async def _logs(self, keys: list[LogsOf]) -> list[list[Row]]:
@@ -56,14 +58,14 @@ class Loaders:
         for key in keys:
             groups[key.status, key.span].append(key.task_id)
         pages = {
-            group: await self._records.logs_of_tasks(task_ids, *group)
+            group: await self._log_records.logs_of_tasks(task_ids, *group)
             for group, task_ids in groups.items()
         }
         return [pages[key.status, key.span][key.task_id] for key in keys]
 
     async def _log_counts(self, keys: list[LogCountOf]) -> list[int]:
         counts = {
-            status: await self._records.count_logs_of_tasks(_tasks_with(status, keys), status)
+            status: await self._log_records.count_logs_of_tasks(_tasks_with(status, keys), status)
             for status in {key.status for key in keys}
         }
         return [counts[key.status].get(key.task_id, 0) for key in keys]

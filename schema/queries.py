@@ -27,8 +27,9 @@ from schema.errors import bad_arguments, not_found
 from schema.feed import LogFeed, OnlyOfTask, position_of
 from schema.figures import DashboardStats, EngineStatus, SchedulePreview
 from schema.inputs import LogFilter
-from schema.records import LogFilter as WantedLogs
-from schema.records import Records, TaskFilter
+from schema.log_records import LogRecords
+from schema.log_statements import LogFilter as WantedLogs
+from schema.records import TaskFilter
 from schema.schedules import next_runs
 from schema.task_lists import TaskLists
 from schema.types import Task, TaskLog, TaskLogPage, TaskPage
@@ -86,7 +87,7 @@ class Query:
         """The attempts of all tasks, newest executionTime first."""
         span = checked_span(page, limit)
         wanted = _wanted(conditions) if conditions else WantedLogs()
-        records = Records(info.context.services.database)
+        records = LogRecords(info.context.services.database)
         return TaskLogPage(
             data=[TaskLog.of(row) for row in await records.logs(wanted, span)],
             span=span,

@@ -29,7 +29,8 @@ from schema.context import Info
 from schema.documented import object_type, resolver
 from schema.errors import not_found
 from schema.loaders import LogCountOf, LogsOf
-from schema.records import LOG_FIELDS, TASK_FIELDS, Row, Span
+from schema.log_statements import LOG_FIELDS
+from schema.records import TASK_FIELDS, Row, Span
 from schema.scalars import JSON
 from schema.schedules import describe, next_runs
 

@@ -6,7 +6,9 @@ from engine.service import TaskService
 from models.database import Database
 from schema.core import core_schema
 from schema.execution import _LEAVES, _read
-from schema.records import LogFilter, Records, Span, TaskFilter
+from schema.log_records import LogRecords
+from schema.log_statements import LogFilter
+from schema.records import Records, Span, TaskFilter
 from schema.schema import build_schema
 from schema.types import Task, TaskLog
 from tests.fake_discord import FakeDiscord
@@ -29,7 +31,7 @@ async def test_every_attribute_of_a_stored_object_is_read_directly(
     await service.trigger(ACTOR, task.id)
     records, span = Records(database), Span(limit=1, offset=0)
     (task_row,) = await records.tasks(TaskFilter(), span)
-    (log_row,) = await records.logs(LogFilter(), span)
+    (log_row,) = await LogRecords(database).logs(LogFilter(), span)
     source = Task.of(task_row) if type_name == "Task" else TaskLog.of(log_row)
     known = core_schema(build_schema()).extensions[_LEAVES]
     leaves = {name: leaf for (type_, name), leaf in known.items() if type_ == type_name}

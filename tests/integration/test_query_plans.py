@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -18,14 +19,25 @@ from engine import (
     lanes,
     releases,
     retention,
+    run_stats,
     statistics,
     sweep,
     takeover,
     ticks,
 )
 from engine.ticks import Tick
+from models.enums import LogStatus
 from models.orm import credentials, tortoise_config
 from schema import audit_records, records
+from schema.log_statements import (
+    LogFilter,
+    Query,
+    page,
+    pages_of_tasks,
+    total,
+    totals_of_tasks,
+)
+from schema.records import Span
 from tests.conftest import NO_BUDGET, of_database
 from tests.plans import scanned_whole, scans_of
 
@@ -94,6 +106,7 @@ def seeded_url(server_url: str, template: str) -> Iterator[str]:
         await on_server(f'create database "{name}" template "{template}"')
         connection = await asyncpg.connect(**credentials(of_database(server_url, name)))
         await connection.execute(SEED)
+        await connection.execute("select rebuild_log_counts()")
         await connection.execute("vacuum analyze")
         await connection.close()
 
@@ -297,10 +310,10 @@ async def test_removing_old_logs(seeded: "asyncpg.Connection[asyncpg.Record]") -
 
 
 async def test_figures_of_the_last_day(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for statement in (statistics._RUNS, statistics._QUEUED):
+    for statement in (run_stats.RUNS, statistics._QUEUED):
         whole = await scanned_whole(seeded, statement)
 
-        assert whole <= {"tasks"}, statement
+        assert "task_logs" not in whole, statement
 
 
 async def list_arguments(
@@ -309,23 +322,9 @@ async def list_arguments(
     """Return each list of the API with the arguments of a usual call."""
     tasks = ids_of(await some_tasks(connection, 50))
     some_day = await connection.fetchval("select now() - interval '10 days'")
-    day = [some_day, some_day + timedelta(days=1)]
+    day = some_day, some_day + timedelta(days=1)
     nothing = [None] * 3
-    return {
-        "logs, first page": (records._LOGS, [None, None, None, None, 20, 0]),
-        "logs, page 100": (records._LOGS, [None, None, None, None, 20, 1980]),
-        "logs of a task": (records._LOGS, [tasks[0], None, None, None, 20, 0]),
-        "logs that FAILED": (records._LOGS, [None, "FAILED", None, None, 20, 0]),
-        "logs that are QUEUED": (records._LOGS, [None, "QUEUED", None, None, 20, 0]),
-        "logs that are UNKNOWN": (records._LOGS, [None, "UNKNOWN", None, None, 20, 0]),
-        "logs of a day": (records._LOGS, [None, None, *day, 20, 0]),
-        "failed logs of a task": (records._LOGS, [tasks[0], "FAILED", None, None, 20, 0]),
-        "count of a task's logs": (records._LOG_COUNT, [tasks[0], None, None, None]),
-        "count of FAILED": (records._LOG_COUNT, [None, "FAILED", None, None]),
-        "count of a day": (records._LOG_COUNT, [None, None, *day]),
-        "last log of 50 tasks": (records._LOGS_OF_TASKS, [tasks, None, 1, 0]),
-        "logs page of 50 tasks": (records._LOGS_OF_TASKS, [tasks, "FAILED", 20, 0]),
-        "counts of 50 tasks": (records._LOG_COUNTS, [tasks, None]),
+    lists: dict[str, tuple[str, list[object]]] = {
         "tasks, first page": (records._TASKS, [None, None, 10, 0]),
         "tasks that are ACTIVE": (records._TASKS, ["ACTIVE", None, 10, 0]),
         "tasks that FAILED": (records._TASKS, ["FAILED", None, 10, 0]),
@@ -344,23 +343,47 @@ async def list_arguments(
         "count of a rare actor": (audit_records._COUNT, [None, None, "seldom", None, None]),
         "count of a day's audit": (audit_records._COUNT, [None, None, None, *day]),
     }
+    for name, query in log_lists(tasks, *day).items():
+        lists[name] = query.text, list(query.values)
+    return lists
+
+
+def log_lists(tasks: list[UUID], since: datetime, until: datetime) -> dict[str, Query]:
+    """Return each list and total of logs."""
+    first, far, one = (Span(limit=20, offset=offset) for offset in (0, LOGS // 2, 80))
+    a_task, of_day = LogFilter(task_id=tasks[0]), LogFilter(date_from=since, date_to=until)
+    failed = LogFilter(status=LogStatus.FAILED)
+    succeeded = LogFilter(status=LogStatus.SUCCESS)
+    newest = Span(limit=1, offset=0)
+    return {
+        "logs, first page": page(LogFilter(), first),
+        "logs, page 100": page(LogFilter(), Span(limit=20, offset=1980)),
+        "logs, far page": page(LogFilter(), far),
+        "logs of a task": page(a_task, first),
+        "logs of a task, far page": page(a_task, one),
+        "logs that FAILED": page(failed, first),
+        "logs that are SUCCESS": page(succeeded, first),
+        "logs that are SUCCESS, far page": page(succeeded, far),
+        "logs that are QUEUED": page(LogFilter(status=LogStatus.QUEUED), first),
+        "logs that are UNKNOWN": page(LogFilter(status=LogStatus.UNKNOWN), first),
+        "logs of a day": page(of_day, first),
+        "logs of a day, far page": page(of_day, Span(limit=20, offset=1980)),
+        "failed logs of a task": page(replace(a_task, status=LogStatus.FAILED), first),
+        "count of all logs": total(LogFilter()),
+        "count of a task's logs": total(a_task),
+        "count of FAILED": total(failed),
+        "count of SUCCESS": total(succeeded),
+        "count of a day": total(of_day),
+        "count since a day": total(LogFilter(date_from=since)),
+        "count of a task's day": total(replace(of_day, task_id=tasks[0])),
+        "last log of 50 tasks": pages_of_tasks(tasks, None, newest),
+        "logs page of 50 tasks": pages_of_tasks(tasks, LogStatus.FAILED, first),
+        "counts of 50 tasks": totals_of_tasks(tasks, None),
+    }
 
 
 LISTS = [
-    "logs, first page",
-    "logs, page 100",
-    "logs of a task",
-    "logs that FAILED",
-    "logs that are QUEUED",
-    "logs that are UNKNOWN",
-    "logs of a day",
-    "failed logs of a task",
-    "count of a task's logs",
-    "count of FAILED",
-    "count of a day",
-    "last log of 50 tasks",
-    "logs page of 50 tasks",
-    "counts of 50 tasks",
+    *log_lists([uuid4()], datetime.now(UTC), datetime.now(UTC)),
     "tasks, first page",
     "tasks that are ACTIVE",
     "tasks that FAILED",

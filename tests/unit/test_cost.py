@@ -6,7 +6,7 @@ import pytest
 from graphql import build_schema, get_introspection_query, parse, validate
 
 from schema.core import core_schema
-from schema.cost import MAX_COST, STATEMENT_COST, cost_problem, costs
+from schema.cost import MAX_COST, ROLLED_UP_COST, STATEMENT_COST, cost_problem, costs
 from schema.schema import build_schema as build_service_schema
 
 SCHEMA = core_schema(build_service_schema())
@@ -18,7 +18,7 @@ ALL = (
 LOG = "id runId taskId trigger scheduledFor executionTime finishedAt status retryCount message"
 NAME = "fragment F on Task { name }"
 PAGE = "fragment P on TaskPage { data { id } }"
-COUNT = STATEMENT_COST
+COUNT, OF_LOGS = STATEMENT_COST, ROLLED_UP_COST
 
 
 def cost_of(text: str, operation: str | None = None, /, **variables: object) -> int:
@@ -31,7 +31,7 @@ def cost_of(text: str, operation: str | None = None, /, **variables: object) -> 
     ("text", "cost"),
     [
         ("{ __typename }", 1),
-        ("{ dashboardStats { total active last24h { succeeded } } }", 5 + COUNT),
+        ("{ dashboardStats { total active last24h { succeeded } } }", 5 + OF_LOGS),
         ("{ tasks(limit: 50) { data { id name } meta { total } } }", 2 + 50 * 3 + 2 + COUNT),
         ("{ tasks { data { id name } } }", 2 + 10 * 3),
         ("{ tasks(limit: 7) { data { logs { data { id } } } } }", 2 + 7 * (1 + 2 + 20 * 2)),
@@ -57,9 +57,9 @@ def cost_of(text: str, operation: str | None = None, /, **variables: object) -> 
         ('{ schedulePreview(schedule: "@daily", count: 3) { nextRuns } }', 1 + 3 + 1 + 3 * 4),
         ("{ engineStatus { queued } }", 2 + COUNT),
         ("{ logs(page: 10, limit: 3) { data { id } } }", 2 + 3 * 2),
-        ("{ logs(page: 11, limit: 3) { data { id } } }", 2 + 3 * 2 + COUNT),
-        ("{ tasks(limit: 7) { data { logs(limit: 2) { meta { total } } } } }", 2 + 7 * 6 + COUNT),
-        ("{ tasks(limit: 7) { data { logs(page: 99, limit: 2) { __typename } } } }", 37 + COUNT),
+        ("{ logs(page: 11, limit: 3) { data { id } } }", 2 + 3 * 2 + OF_LOGS),
+        ("{ tasks(limit: 7) { data { logs(limit: 2) { meta { total } } } } }", 2 + 7 * 6 + OF_LOGS),
+        ("{ tasks(limit: 7) { data { logs(page: 99, limit: 2) { __typename } } } }", 37 + OF_LOGS),
         ("mutation { reloadTasks }", 1),
     ],
 )
@@ -75,7 +75,7 @@ PAGES = "query ($p: Int! = 11) { logs(page: $p, limit: 3) { data { id } } }"
     [({}, True), ({"p": 10}, False), ({"p": 11}, True), ({"p": 10**400}, True), ({"p": -1}, False)],
 )
 def test_variable_says_whether_a_page_is_far(variables: dict[str, object], is_far: bool) -> None:
-    assert cost_of(PAGES, **variables) == 2 + 3 * 2 + is_far * COUNT
+    assert cost_of(PAGES, **variables) == 2 + 3 * 2 + is_far * OF_LOGS
 
 
 LISTS = """query ($tasks: Int = 30, $logs: Int) {
@@ -155,8 +155,8 @@ def test_lists_within_lists_are_refused_with_the_figure_and_the_bound() -> None:
 @pytest.mark.parametrize(
     "each",
     [
-        "logs(limit: 1) { meta { total } }",
-        "logs(limit: 1, page: 1000) { data { id } }",
+        "tasks(limit: 1) { meta { total } }",
+        "auditLogs(limit: 1, page: 1000) { data { id } }",
         "engineStatus { queued }",
     ],
 )
