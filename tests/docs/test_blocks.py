@@ -1,6 +1,7 @@
 """Every block of every page is of a kind that the tests check, and says what is true."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,14 @@ def anchors(text: str) -> set[str]:
         r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
     )
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_changelog_ends_with_this_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert headings[:2] == ["Unreleased", project["version"]]
 
 
 def test_every_operation_is_on_the_page_of_the_api() -> None:
