@@ -4,7 +4,7 @@ The rule: both have the same keys, lists of the same length, and equal values, b
 
 - A UUID, also within a text, and the text under `cursor` or `after`, is a name: the first answer
   says what it stands for, and it stands for that on the rest of the page, in requests too.
-- A time (RFC 3339) stands for any other time.
+- A time (RFC 3339) stands for any other time, and seconds in a sentence (`in 42 s`) for others.
 - Under the keys in ANY a value stands for any other of its type.
 """
 
@@ -26,6 +26,7 @@ ANY = frozenset(
 NAMES = (".cursor", ".after")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_SECONDS = re.compile(r"\bin \d+ s\b")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)")
 
 
@@ -68,6 +69,7 @@ def _differences(shown: object, real: object, names: dict[str, str], at: str) ->
 
 
 def _of_texts(shown: str, real: str, names: dict[str, str], at: str) -> Iterator[str]:
+    shown, real = (_SECONDS.sub("in 0 s", text) for text in (shown, real))
     pairs = [(shown, real)] if at.endswith(NAMES) else _uuids(shown, real)
     for one, other in pairs:
         if names.setdefault(one, other) != other:

@@ -19,7 +19,6 @@ from tests.docs.blocks import ROOT
 NOT_CHECKED = {
     "cd": "a folder of the reader's",
     "git": "clones or updates the reader's copy",
-    "sudo": "installs the operating system's packages",
     "npx": "runs what npm installed; tests/e2e/test_docs.py runs the same program",
 }
 """Commands that name nothing of the project's, and why they are on a page."""

@@ -25,8 +25,8 @@ DISCORD = "https://discord.com/api/webhooks/"
 TOKEN = "YOUR-TOKEN"
 
 TRIGGER = "mutation ($id: UUID!) { triggerTask(id: $id) { id } }"
-COMMAND_SECONDS = 20.0
-FIT_SECONDS = 10.0
+COMMAND_SECONDS = 60.0
+FIT_SECONDS = 20.0
 """How long an answer may take to become what is shown: what is sent is logged a moment later."""
 
 

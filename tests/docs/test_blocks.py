@@ -7,7 +7,11 @@ from pathlib import Path
 import pytest
 from graphql import parse, validate
 
+from schema.arguments import MAX_LIMIT
+from schema.complexity import MAX_ALIASES, MAX_DEPTH, MAX_ROOT_FIELDS, MAX_TOKENS
 from schema.core import core_schema
+from schema.cost import MAX_COST
+from schema.errors import MAX_ANSWER_BYTES, ErrorCode
 from schema.schema import build_schema
 from tests.docs.answers import Names
 from tests.docs.blocks import LANGUAGES, ROOT, Block, Step, blocks, body_of, normal, pages, steps
@@ -65,10 +69,10 @@ def test_program_names_its_file(block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", pages(), ids=str)
-def test_targets_of_make_in_sentences_are_there(page: Path) -> None:
+def test_commands_in_sentences_name_what_is_there(page: Path) -> None:
     text = (ROOT / page).read_text()
 
-    named = re.findall(r"`(?:[A-Z_]+=\S+ )*(make [^`]+)`", text)
+    named = re.findall(r"`(?:[A-Z_]+=\S+ )*((?:make|python) [^`]+|scripts/[^`]+\.sh)`", text)
 
     assert [found for name in named for words in commands(name) if (found := problem(words))] == []
 
@@ -119,6 +123,20 @@ def test_every_operation_is_on_the_page_of_the_api() -> None:
     assert [name for name in names if f"\n### {name}\n" not in page] == []
 
 
+def test_page_of_the_api_has_every_code_and_the_limits_that_hold() -> None:
+    page = (ROOT / "docs/API.md").read_text()
+    shapes = (MAX_TOKENS, "tokens"), (MAX_DEPTH, "levels"), (MAX_ALIASES, "aliases")
+    limits = [f"{most} {what}" for most, what in (*shapes, (MAX_ROOT_FIELDS, "root fields"))]
+    limits += [
+        f"cost | {MAX_COST} |",
+        f"list | {MAX_LIMIT} |",
+        f"answer | {MAX_ANSWER_BYTES >> 20} MiB",
+    ]
+
+    assert re.findall(r"^\| `([A-Z_]+)` \| (?=\d{3})", page, re.MULTILINE) == list(ErrorCode)
+    assert [limit for limit in limits if limit not in page] == []
+
+
 def test_every_target_of_make_is_in_the_readme_or_on_the_page_of_the_tests() -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "docs/TESTING.md").read_text()
 
@@ -134,6 +152,7 @@ def test_every_target_of_make_is_in_the_readme_or_on_the_page_of_the_tests() -> 
         ({"at": "2026-01-31T09:00:00Z"}, {"at": None}),
         ({"at": "2026-01-31T09:00:00Z"}, {"at": "soon"}),
         ({"latenessMs": 1.5}, {"latenessMs": None}),
+        ("again in 5 s", "once more in 5 s"),
         ([A, A], [B, C]),
         (True, 1),
         ({"cursor": "MTox"}, {"cursor": None}),
@@ -150,7 +169,7 @@ def test_name_keeps_its_meaning_also_in_requests() -> None:
 
     assert names.learn([A], [B]) == []
     assert names.learn([A], [C]) == [f"$[0]: {A} stands for {B}, not for {C}"]
-    assert names.learn(f"no task {A}", f"no task {B}") == []
+    assert names.learn(f"no task {A} in 5 s", f"no task {B} in 60 s") == []
     assert names.learn(f"no task {A}", f"a task {B}")
     assert names.in_text(f'{{"id": "{A}", "after": "MTox"}}') == f'{{"id": "{B}", "after": "OTk5"}}'
 

@@ -58,6 +58,7 @@ def test_request_has_a_description_tests_and_an_example(request_: dict[str, Any]
     assert request_["response"]
 
 
+@pytest.mark.timeout(120)
 async def test_collection_runs_from_top_to_bottom_and_its_examples_are_true(
     fake_discord: FakeDiscord, tmp_path: Path
 ) -> None:

@@ -12,6 +12,8 @@ from tests.docs.player import READ_KEY, Player, client_environment, local, run
 from tests.docs.programs import file_name
 from tests.fake_discord import FakeDiscord
 
+pytestmark = pytest.mark.timeout(180)
+
 CLIENTS = Path(__file__).with_name("clients")
 BLOCKS = [block for page in pages() for block in blocks(page)]
 PAGES = [page for page in pages() if steps(blocks(page))]
@@ -46,7 +48,6 @@ def of(*languages: str) -> list[Block]:
     return [block for block in BLOCKS if block.language in languages]
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("page", PAGES, ids=str)
 async def test_requests_of_a_page_are_answered_as_it_shows(
     page: Path, service: Service, fake_discord: FakeDiscord
