@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 DEV := sh scripts/install.sh requirements-dev.txt
 
-.PHONY: help run test e2e check fmt bench chaos migrate migration sdl lock graphiql screenshots clean
+.PHONY: help run sandbox test e2e check fmt bench chaos migrate migration sdl lock graphiql screenshots clean
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -12,6 +12,9 @@ help: ## list these commands
 
 run: ## install what is missing and start the service
 	@exec sh scripts/run.sh
+
+sandbox: ## try it without Discord: the service, and a page that shows what it sends
+	@exec sh scripts/sandbox.sh $(args)
 
 test: ## run all tests, with coverage
 	@$(DEV)
@@ -35,7 +38,7 @@ fmt: ## format the code and fix what ruff can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-bench: ## measure throughput and CPU; args=NAME one scenario: burst, start or graphql-list
+bench: ## measure speed, cost and scale (45 min); args=NAME one scenario, see bench/README.md
 	@$(DEV)
 	@$(PY) -m bench $(args)
 
@@ -63,11 +66,12 @@ lock: ## resolve the dependencies anew; args=--upgrade takes newer versions
 graphiql: ## fetch GraphiQL's files by npm
 	@sh web/graphiql/build.sh
 
-screenshots: ## take the pictures in docs anew
+screenshots: ## take the pictures in docs anew; args=NAME one: graphiql or sandbox
 	@$(DEV)
-	@$(PY) -m tests.e2e.screenshots
+	@$(PY) -m tests.e2e.screenshots $(args)
 
 clean: ## remove .venv, caches and built files; data stays
 	@rm -rf .venv .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache \
-		.hypothesis htmlcov tests/e2e/clients/node_modules web/static/graphiql
+		.hypothesis .bench htmlcov tests/e2e/clients/node_modules \
+		web/static/graphiql
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,83 +1,86 @@
-"""`make bench`: run the scenarios, print JSON, and write docs/benchmarks.md."""
+"""`make bench`: run the scenarios, and write their figures and docs/benchmarks.md."""
 
 import argparse
 import asyncio
 import os
 import sys
 import tempfile
+import time
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
-import orjson
 import uvloop
 
-from bench.bare import run_bare
-from bench.burst import run_burst
-from bench.databases import fresh_database
-from bench.figures import Burst, sink
-from bench.graphql_list import list_section, measure_list
-from bench.load import Load, run_load
-from bench.report import burst_section, start_section, write_section
+from bench.burst import burst
+from bench.copies import copies
+from bench.graphql_list import graphql_list
+from bench.lateness import lateness
+from bench.logs import logs
+from bench.scale import scale
+from bench.scenario import Bench, Scenario, tell
+from bench.server import Server
+from bench.steady import steady
+from bench.ticks import ticks
 from engine.logs import configure_logging
 from models.embedded import EmbeddedPostgres
 
-LOADED_TASKS = 20_000
+SCENARIOS: Mapping[str, Scenario] = {
+    "burst": burst,
+    "steady": steady,
+    "lateness": lateness,
+    "scale": scale,
+    "ticks": ticks,
+    "copies": copies,
+    "logs": logs,
+    "graphql-list": graphql_list,
+}
 
 
-async def main(scenarios: list[str], tasks: int, runs: int) -> None:
-    """Run the scenarios; print their figures and write their medians."""
+async def main(names: list[str], *, runs: int, rows: int, quick: bool) -> list[str]:
+    """Run the scenarios one after another on one server; return the names of those that failed."""
     with tempfile.TemporaryDirectory(prefix="scheduler-bench-") as folder:
-        server = EmbeddedPostgres(Path(folder))
-        server.start()
+        postgres = EmbeddedPostgres(Path(folder))
+        postgres.start()
         try:
-            if "burst" in scenarios:
-                await _burst(server, tasks, runs)
-            if "start" in scenarios:
-                await _start(server, runs)
-            if "graphql-list" in scenarios:
-                figures = await measure_list(server, runs)
-                _show(figures)
-                write_section(list_section(figures))
+            server = Server(postgres, Path(folder))
+            bench = Bench(server=server, runs=runs, rows=rows, quick=quick)
+            return [name for name in names if not await _succeeds(name, bench)]
         finally:
-            server.stop()
+            postgres.stop()
 
 
-async def _burst(server: EmbeddedPostgres, tasks: int, runs: int) -> None:
-    ours: list[Burst] = []
-    bare: list[Burst] = []
-    for number in range(runs):
-        async with fresh_database(server, f"burst_{number}") as database, sink() as origin:
-            ours.append(await run_burst(database, origin, tasks))
-        async with sink() as origin:
-            bare.append(await run_bare(origin, tasks))
-        print(f"run {number + 1} of {runs}: {ours[-1]}", file=sys.stderr)
-    _show({"ours": ours, "bare": bare})
-    write_section(burst_section(tasks, ours, bare))
-
-
-async def _start(server: EmbeddedPostgres, runs: int) -> None:
-    loads: list[Load] = []
-    for number in range(runs):
-        async with fresh_database(server, f"load_{number}") as database:
-            loads.append(await run_load(database, LOADED_TASKS))
-    _show({"loads": loads})
-    write_section(start_section(loads))
-
-
-def _show(figures: object) -> None:
-    print(orjson.dumps(figures, option=orjson.OPT_INDENT_2).decode())
+async def _succeeds(name: str, bench: Bench) -> bool:
+    """Run a scenario; one that fails doesn't keep the others from being run."""
+    tell(f"{name} begins at {time.strftime('%H:%M:%S')}")
+    try:
+        await SCENARIOS[name](bench)
+    except Exception:  # noqa: BLE001 - a peer may fail in any way
+        traceback.print_exc()
+        return False
+    return True
 
 
 if __name__ == "__main__":
-    names = ("burst", "start", "graphql-list")
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of {', '.join(names)}")
-    parser.add_argument("--tasks", type=int, default=2000)
-    parser.add_argument("--runs", type=int, default=5)
+    listed = ", ".join(SCENARIOS)
+    parser.add_argument("scenarios", nargs="*", metavar="scenario", help=f"of {listed}")
+    parser.add_argument("--runs", type=int, default=5, help="of each in turn")
+    parser.add_argument("--rows", type=int, default=10_000_000, help="of the logs scenario")
+    parser.add_argument("--quick", action="store_true", help="small sizes, that write no page")
     given = parser.parse_args()
-    if unknown := set(given.scenarios) - set(names):
+    if unknown := set(given.scenarios) - set(SCENARIOS):
         parser.error(f"there is no scenario {', '.join(sorted(unknown))}")
-    # The attempts' log lines are written as in production, to nowhere.
+    # What this process itself would say as the service goes where the service's lines go.
     with Path(os.devnull).open("w") as nowhere:
         configure_logging(level="INFO", as_json=True, output=nowhere)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main(given.scenarios or list(names), given.tasks, given.runs))
+            failed = runner.run(
+                main(
+                    given.scenarios or list(SCENARIOS),
+                    runs=given.runs,
+                    rows=given.rows,
+                    quick=given.quick,
+                )
+            )
+    sys.exit(f"failed: {', '.join(failed)}" if failed else 0)

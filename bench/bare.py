@@ -1,33 +1,41 @@
-"""The limit of what one process can send: a loop over aiohttp that stores nothing."""
+"""The limit of what one process can send: a loop over aiohttp that stores nothing.
+
+`python -m bench.bare ORIGIN REQUESTS WEBHOOKS TICK`: it says "ready", posts so many messages from
+the tick on, says "done", and stays until it is ended.
+"""
 
 import asyncio
+import sys
 import time
 
 import aiohttp
+import uvloop
 
-from bench.figures import Burst, cpu_seconds, received
+from bench.tasks import FIRST_WEBHOOK
 
 CONNECTIONS = 64
+_TOKEN = "x" * 68
 
 
-async def run_bare(origin: str, requests: int) -> Burst:
+async def post_all(origin: str, requests: int, webhooks: int, tick: float) -> None:
     """Post so many messages over CONNECTIONS connections, as fast as it goes."""
     numbers = iter(range(requests))
 
     async def sender(session: aiohttp.ClientSession) -> None:
         for number in numbers:
-            url = f"{origin}/api/v10/webhooks/{10**17 + number}/{'x' * 68}?wait=true"
+            webhook = FIRST_WEBHOOK + number % webhooks
+            url = f"{origin}/api/v10/webhooks/{webhook}/{_TOKEN}?wait=true"
             async with session.post(url, json={"content": "hello"}) as response:
                 await response.read()
 
-    started, before = time.time(), cpu_seconds()
     async with aiohttp.ClientSession() as session:
+        print("ready", flush=True)
+        await asyncio.sleep(tick - time.time())
         await asyncio.gather(*(sender(session) for _ in range(CONNECTIONS)))
-    spent = cpu_seconds() - before
-    arrived = await received(origin)
-    return Burst(
-        last_request_ms=(max(arrived) - started) * 1000,
-        cpu_ms_per_delivery=spent / requests * 1000,
-        requests=len(arrived),
-        rows=0,
-    )
+    print("done", flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    given = sys.argv[1:]
+    uvloop.run(post_all(given[0], int(given[1]), int(given[2]), float(given[3])))

@@ -1,105 +1,191 @@
-"""A burst: many tasks due in the same second, each on a webhook of its own.
-
-Measured are the time from the tick to the last request, and the CPU time (user and system) of this
-process, in which the engine runs, for each delivery. The sink is a process of its own; PostgreSQL
-is the embedded one, durable, on the same machine.
-"""
+"""A burst: many tasks due in the same second, each on a webhook of its own, and its contenders."""
 
 import asyncio
-import secrets
 import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from cryptography.fernet import Fernet
+from bench.contenders import (
+    APSCHEDULER,
+    APSCHEDULER_UVLOOP,
+    BARE,
+    BULLMQ,
+    NEST,
+    OURS,
+    Contender,
+    Running,
+    Setting,
+)
+from bench.installed import install_python, why_no_node, why_no_redis
+from bench.processes import cpu_seconds, peak_mib
+from bench.scenario import Bench, median, table, tell
+from bench.server import Server
+from bench.sink import received, sink
 
-from bench.figures import Burst, cpu_seconds, received
-from engine.catch_up import Accounting
-from engine.cipher import WebhookCipher
-from engine.collector import calm_collector
-from engine.discord import parse_webhook_url
-from engine.engine import Engine, EngineOptions
-from engine.limits import Budget, Rate
-from models.database import Database
-from models.fields import uuid7
-
-DEADLINE_SECONDS = 60
-LEAD_SECONDS = 3
-_FINISHED = "select n from feed_counter"
-
-
-def bench_options(origin: str) -> EngineOptions:
-    """Return the engine's options: the service's defaults, and an origin without a global rate."""
-    return EngineOptions(
-        roles=frozenset({"scheduler", "worker"}),
-        origins=(origin,),
-        budget=Budget(origins=(), rate=Rate(count=50, seconds=1)),
-        worker_concurrency=100,
-        accounting=Accounting(fire_all_limit=100, run_deadline_seconds=3600),
-        log_retention_days=30,
-        shutdown_seconds=5.0,
-    )
+# What is measured begins so long before the tick.
+BEFORE_SECONDS = 0.25
 
 
-async def run_burst(database: Database, origin: str, tasks: int) -> Burst:
-    """Make the tasks, let them all tick once in the same second, and wait for the last row."""
-    cipher = WebhookCipher([Fernet.generate_key().decode()])
-    engine = Engine(database, cipher, bench_options(origin), on_ready=calm_collector)
-    tick = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=LEAD_SECONDS + tasks / 5000)
-    tick = tick.replace(microsecond=0)
-    await insert_tasks(database, cipher, origin, tasks, schedule=f"{tick:%S %M %H %d %m} *")
-    await engine.start()
-    await engine.reloaded()
-    await asyncio.sleep(tick.timestamp() - time.time() - 0.2)
-    before = cpu_seconds()
-    try:
-        await _wait_for_rows(database, tasks)
-        spent = cpu_seconds() - before
-        arrived = await received(origin)
-    finally:
-        await engine.stop()
-    async with database.connection() as connection:
-        rows = await connection.fetchval("select count(*) from task_logs where status = 'SUCCESS'")
-    last = max(arrived) - tick.timestamp()
+class NotReady(Exception):
+    """A contender was not ready before the tick."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """One run: ms from the tick to requests, CPU ms per delivery, memory, requests and rows."""
+
+    last_request_ms: float
+    median_request_ms: float
+    cpu_ms: float
+    postgres_cpu_ms: float
+    redis_cpu_ms: float
+    peak_mib: float
+    requests: int
+    rows: int
+
+
+Runs = Mapping[str, Sequence[Burst]]
+
+
+async def burst(bench: Bench) -> None:
+    """Run everybody in turn, with both numbers of tasks."""
+    everybody, absent = contenders()
+    figures: dict[int, Runs] = {}
+    for tasks, runs in ((2_000, bench.runs), (10_000, max(bench.runs - 2, 1))):
+        size = bench.size(tasks, tasks // 20)
+        figures[size] = await _in_turn(bench, everybody, size, bench.size(runs, 1))
+    bench.write("burst", figures, section(figures, everybody, absent))
+
+
+def contenders() -> tuple[list[Contender], list[str]]:
+    """Install the peers; return who takes part, and a line for each that can't."""
+    install_python()
+    everybody, absent = [OURS, APSCHEDULER, APSCHEDULER_UVLOOP], []
+    if reason := why_no_node():
+        absent.append(f"NestJS and BullMQ are left out: {reason}.")
+        return [*everybody, BARE], absent
+    everybody.append(NEST)
+    if reason := why_no_redis():
+        absent.append(f"BullMQ is left out: {reason}.")
+    else:
+        everybody.append(BULLMQ)
+    return [*everybody, BARE], absent
+
+
+async def _in_turn(
+    bench: Bench, everybody: Sequence[Contender], tasks: int, runs: int
+) -> dict[str, list[Burst]]:
+    figures: dict[str, list[Burst]] = {contender.name: [] for contender in everybody}
+    for number in range(runs):
+        for contender in everybody:
+            measured = await one_run(bench.server, contender, tasks)
+            figures[contender.name].append(measured)
+            tell(f"burst {tasks} {number + 1}/{runs} {contender.name}: {measured}")
+    return figures
+
+
+async def one_run(server: Server, contender: Contender, tasks: int) -> Burst:
+    """Start a contender, and measure it; one that was not ready in time gets more time.
+
+    Raises: NotReady, if it was not ready in a multiple of its time.
+    """
+    for longer in (1, 2):
+        try:
+            return await _attempt(server, contender, tasks, longer)
+        except NotReady as error:
+            tell(str(error))
+    return await _attempt(server, contender, tasks, 5)
+
+
+async def _attempt(server: Server, contender: Contender, tasks: int, longer: int) -> Burst:
+    """Measure from a moment before the tick to the last row."""
+    async with sink() as origin:
+        tick = float(int(time.time() + longer * contender.lead_seconds(tasks)) + 1)
+        setting = Setting(server=server, origin=origin, tasks=tasks, tick=tick)
+        async with contender.run(setting) as running:
+            if time.time() > tick - BEFORE_SECONDS:
+                raise NotReady(f"{contender.name} was not ready in time for {tasks} tasks")
+            await asyncio.sleep(tick - BEFORE_SECONDS - time.time())
+            before = _spent(server, running)
+            rows = await running.finished()
+            ours, postgres, redis = (
+                (after - at) / tasks * 1000
+                for after, at in zip(_spent(server, running), before, strict=True)
+            )
+            peak = peak_mib(running.pid)
+        arrivals = [arrival.at for arrival in await received(origin)]
     return Burst(
-        last_request_ms=last * 1000,
-        cpu_ms_per_delivery=spent / tasks * 1000,
-        requests=len(arrived),
+        last_request_ms=(max(arrivals) - tick) * 1000,
+        median_request_ms=(median(arrivals) - tick) * 1000,
+        cpu_ms=ours,
+        postgres_cpu_ms=postgres,
+        redis_cpu_ms=redis,
+        peak_mib=peak,
+        requests=len(arrivals),
         rows=rows,
     )
 
 
-async def insert_tasks(
-    database: Database,
-    cipher: WebhookCipher,
-    origin: str,
-    count: int,
-    *,
-    schedule: str,
-    zone: str = "UTC",
-) -> None:
-    """Insert ACTIVE tasks on webhooks of their own."""
+def _spent(server: Server, running: Running) -> tuple[float, float, float]:
+    redis = cpu_seconds(running.redis_pid) if running.redis_pid else 0.0
+    return cpu_seconds(running.pid), server.cpu_seconds(), redis
+
+
+def section(
+    figures: Mapping[int, Runs], everybody: Sequence[Contender], absent: Sequence[str]
+) -> str:
+    """Return the section for the page."""
+    sizes = " and ".join(f"{tasks:,}" for tasks in figures)
+    tables = "\n\n".join(_table(tasks, runs) for tasks, runs in figures.items())
+    lacks = "\n".join(f"- {one.name}: {one.lacks}." for one in everybody if one.lacks)
+    missed = "\n".join(absent)
+    return f"""## Burst: {sizes} tasks due in the same second, each on a webhook of its own
+
+In turn, each in a process of its own, to the same kind of sink, with a row for each delivery in the
+same PostgreSQL server. Each task ticks once a minute, all in the same second; one such tick is
+measured. Times are from the tick to the request's arrival. CPU is user and system time of all
+processes of the contender, and of PostgreSQL's, from just before the tick to the last row. Memory
+is the peak of the contender's processes, without PostgreSQL and Redis.
+
+{tables}
+
+This service stores each tick before it is sent (durably, with fsync), sends it once however many
+copies run, keeps Discord's limits, encrypts URLs at rest, and writes a log line for each attempt.
+What the others don't do:
+
+{lacks}
+{missed}
+"""
+
+
+def _table(tasks: int, runs: Runs) -> str:
+    base = _medians(runs[APSCHEDULER.name])
+    head = ["", "last request, ms", "median request, ms", "CPU per delivery, ms"]
+    head += ["PostgreSQL's CPU, ms", "Redis' CPU, ms", "memory, MiB", "requests", "rows"]
+    head += ["last, ratio", "CPU, ratio"]
     rows = []
-    for number in range(count):
-        url = f"{origin}/api/webhooks/{10**17 + number}/{secrets.token_urlsafe(51)}"
-        address = parse_webhook_url(url, origins=[origin])
-        rows.append(
-            (uuid7(), f"burst {uuid7()}", schedule, zone, cipher.encrypt(address.url),
-             address.masked, address.webhook_id, address.key, origin, '{"content":"hello"}',
-             3, "ACTIVE", 1, "SKIP", "FIRE_ONCE", 300, "AT_LEAST_ONCE")
-        )  # fmt: skip
-    names = [
-        "id", "name", "schedule", "timezone", "webhook_url", "webhook_url_masked", "webhook_id",
-        "webhook_key", "origin", "payload", "max_retry", "status", "failure_threshold",
-        "overlap_policy", "misfire_policy", "misfire_grace_seconds", "delivery_guarantee",
-    ]  # fmt: skip
-    async with database.connection() as connection:
-        await connection.copy_records_to_table("tasks", records=rows, columns=names)
-        await connection.execute("analyze tasks")
-        await connection.execute("analyze task_cursors")
+    for name, measured in runs.items():
+        of = _medians(measured)
+        rows.append([
+            name,
+            f"{of['last_request_ms']:.0f}",
+            f"{of['median_request_ms']:.0f}",
+            f"{of['cpu_ms']:.2f}",
+            f"{of['postgres_cpu_ms']:.2f}" if name != BARE.name else "",
+            f"{of['redis_cpu_ms']:.2f}" if name == BULLMQ.name else "",
+            f"{of['peak_mib']:.0f}",
+            min(run.requests for run in measured),
+            min(run.rows for run in measured),
+            f"{of['last_request_ms'] / base['last_request_ms']:.2f}",
+            f"{of['cpu_ms'] / base['cpu_ms']:.2f}",
+        ])  # fmt: skip
+    count = len(next(iter(runs.values())))
+    return (
+        f"{tasks:,} tasks, medians of {count} runs, ratios against {APSCHEDULER.name}:\n\n"
+        + table(head, rows)
+    )
 
 
-async def _wait_for_rows(database: Database, tasks: int) -> None:
-    async with asyncio.timeout(DEADLINE_SECONDS), database.connection() as connection:
-        # Another connection moves the counter, so there is no event to wait for.
-        while await connection.fetchval(_FINISHED) < tasks:  # noqa: ASYNC110 - see above
-            await asyncio.sleep(0.05)
+def _medians(runs: Sequence[Burst]) -> dict[str, float]:
+    names = ("last_request_ms", "median_request_ms", "cpu_ms", "postgres_cpu_ms", "redis_cpu_ms")
+    return {name: median(getattr(run, name) for run in runs) for name in (*names, "peak_mib")}

@@ -1,43 +1,63 @@
 """A list of 50 tasks, ten fields each, asked for over HTTP as often as it goes.
 
-The real program, with its limits and all, against the same schema on Strawberry's default settings.
+The real program, with its limits and all, against the same schema on Strawberry's default settings,
+and the same query on Apollo Server with an ORM. Each is one process.
 """
 
 import asyncio
-import statistics
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, fields
+from typing import Any
 
 import orjson
 from cryptography.fernet import Fernet
 
-from bench.burst import insert_tasks
-from bench.databases import fresh_database
-from bench.list_client import CONNECTIONS, KEY, ask
+from bench.installed import NODE, why_no_node
+from bench.list_client import CONNECTIONS, ask
 from bench.list_layers import Layers, measure_layers
+from bench.processes import child, cpu_seconds
+from bench.scenario import Bench, median, table, tell
+from bench.service import ready, starting
 from bench.stock import ORIGIN
+from bench.tasks import NEVER_SOON, Plan, insert_tasks
 from engine.cipher import WebhookCipher
-from models.embedded import EmbeddedPostgres
-from tests.acceptance.running import running
 
 TASKS = 200
 SECONDS = 3.0
+LAYER_TIMES = 300
+STORED = "stored"
 FIELDS = {
-    "stored": "id name schedule timezone status webhookUrl maxRetry payload createdAt updatedAt",
+    STORED: "id name schedule timezone status webhookUrl maxRetry payload createdAt updatedAt",
     "two computed": "id name schedule scheduleDescription timezone status webhookUrl nextRunAt "
     "createdAt updatedAt",
 }
+OURS, STOCK, APOLLO = (
+    "this service",
+    "Strawberry's default settings",
+    "Apollo Server 5, drizzle-orm",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListFigures:
-    """Requests per second of both, by kind of fields and run, and the CPU time of the layers."""
+class Asked:
+    """One run: requests per second, and CPU ms of the process for each."""
 
-    ours: Mapping[str, list[float]]
-    stock: Mapping[str, list[float]]
-    layers: Mapping[str, Layers]
+    per_second: float
+    cpu_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A server that runs: its address, its process, and the kinds of fields that it has."""
+
+    url: str
+    pid: int
+    kinds: tuple[str, ...] = tuple(FIELDS)
+
+
+Figures = Mapping[str, Mapping[str, list[Asked]]]
 
 
 def list_query(names: str) -> str:
@@ -45,104 +65,135 @@ def list_query(names: str) -> str:
     return f"{{ tasks(limit: 50) {{ data {{ {names} }} }} }}"
 
 
-async def measure_list(server: EmbeddedPostgres, runs: int) -> ListFigures:
-    """Measure both in turn; their answers must be the same to the byte."""
-    key = Fernet.generate_key().decode()
-    async with fresh_database(server, "list") as database:
-        await insert_tasks(
-            database, WebhookCipher([key]), ORIGIN, TASKS, schedule="0 9 1 1 *", zone="Europe/Paris"
-        )
-        url = server.url("list")
-        async with _ours(url, key) as ours, _stock(url) as stock:
-            figures = await _in_turn({"ours": ours, "stock": stock}, runs)
-        query = list_query(FIELDS["stored"])
+async def graphql_list(bench: Bench) -> None:
+    """Measure everybody in turn; the answers of both Strawberries must be the same to the byte."""
+    key, absent = Fernet.generate_key().decode(), await asyncio.to_thread(why_no_node)
+    server, seconds = bench.server, bench.size(30, 5) / 10
+    plan = Plan(schedule=NEVER_SOON, zone="Europe/Paris")
+    async with server.migrated("list") as (name, database):
+        await insert_tasks(database, WebhookCipher([key]), ORIGIN, [plan] * TASKS)
+        async with AsyncExitStack() as stack:
+            peers = {
+                OURS: await stack.enter_async_context(_ours(server.url(name), key)),
+                STOCK: await stack.enter_async_context(_stock(server.url(name))),
+            }
+            if not absent:
+                apollo = _apollo(server.environment(name))
+                peers[APOLLO] = await stack.enter_async_context(apollo)
+            figures = await _in_turn(peers, bench.size(bench.runs, 1), seconds)
         layers = {
-            "ours": await measure_layers(database, query, is_stock=False),
-            "stock": await measure_layers(database, query, is_stock=True),
+            who: await measure_layers(
+                database,
+                list_query(FIELDS[STORED]),
+                is_stock=who == STOCK,
+                times=bench.size(LAYER_TIMES, 20),
+                seconds=seconds,
+            )
+            for who in (OURS, STOCK)
         }
-    return ListFigures(ours=figures["ours"], stock=figures["stock"], layers=layers)
+    given = {"figures": figures, "layers": layers}
+    bench.write("graphql-list", given, section(figures, layers, seconds, absent))
 
 
-async def _in_turn(urls: Mapping[str, str], runs: int) -> dict[str, dict[str, list[float]]]:
-    figures: dict[str, dict[str, list[float]]] = {
-        who: {kind: [] for kind in FIELDS} for who in urls
+async def _in_turn(
+    peers: Mapping[str, Peer], runs: int, seconds: float
+) -> dict[str, dict[str, list[Asked]]]:
+    figures: dict[str, dict[str, list[Asked]]] = {
+        kind: {who: [] for who, peer in peers.items() if kind in peer.kinds} for kind in FIELDS
     }
     for kind, names in FIELDS.items():
         for _ in range(runs):
-            answers = set()
-            for who, url in urls.items():
-                measured = await ask(url, list_query(names), SECONDS)
-                figures[who][kind].append(measured["per_second"])
-                answers.add(orjson.dumps(measured["answer"]))
-            assert len(answers) == 1, answers
+            answers = {}
+            for who, measured in figures[kind].items():
+                peer = peers[who]
+                before = cpu_seconds(peer.pid)
+                answer = await ask(peer.url, list_query(names), seconds)
+                spent = cpu_seconds(peer.pid) - before
+                cpu_ms = spent / answer["requests"] * 1000
+                measured.append(Asked(per_second=answer["per_second"], cpu_ms=cpu_ms))
+                answers[who] = answer["answer"]
+            _check(answers)
+        tell(f"list {kind}: { ({who: runs[-1] for who, runs in figures[kind].items()}) }")
     return figures
 
 
-@asynccontextmanager
-async def _ours(database_url: str, encryption_key: str) -> AsyncIterator[str]:
-    """Run the program with everything on; the limit is out of reach, but counts each request."""
-    settings = {
-        "API_KEY": KEY,
-        "DATABASE_URL": database_url,
-        "ENCRYPTION_KEYS": encryption_key,
-        "RATE_LIMIT": "1000000/second",
-        "ROLES": "api",
-    }
-    async with running(settings) as service:
-        yield service.url
+def _check(answers: Mapping[str, Any]) -> None:
+    """Raise AssertionError, if the answers differ: to the byte, or Apollo's but for the times."""
+    wrong = [answer["errors"] for answer in answers.values() if "errors" in answer]
+    assert not wrong, wrong
+    assert orjson.dumps(answers[OURS]) == orjson.dumps(answers[STOCK]), answers
+    if APOLLO in answers:
+        ours, theirs = (_without_times(answers[who]) for who in (OURS, APOLLO))
+        assert ours == theirs, (ours[0], theirs[0])
+
+
+def _without_times(answer: Any) -> list[dict[str, object]]:  # noqa: ANN401 - JSON
+    tasks = answer["data"]["tasks"]["data"]
+    return [{k: v for k, v in task.items() if not k.endswith("At")} for task in tasks]
 
 
 @asynccontextmanager
-async def _stock(database_url: str) -> AsyncIterator[str]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.stock", database_url, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    try:
-        yield (await process.stdout.readline()).decode().strip()
-    finally:
-        process.terminate()
-        await process.wait()
+async def _ours(database_url: str, key: str) -> AsyncIterator[Peer]:
+    async with starting(database_url, ORIGIN, key, roles="api") as service:
+        await ready(service)
+        yield Peer(url=service.url, pid=service.pid)
 
 
-def list_section(figures: ListFigures) -> str:
-    """Return the section for the page of figures."""
-    runs = len(figures.ours["stored"])
-    rows = "\n".join(
-        f"| {kind} | {_median(figures.ours[kind]):.0f} | {_median(figures.stock[kind]):.0f} "
-        f"| {_median(figures.ours[kind]) / _median(figures.stock[kind]):.2f} |"
-        for kind in FIELDS
-    )
-    ours, stock = figures.layers["ours"], figures.layers["stock"]
-    layers = "\n".join(
-        f"| {layer.name} | {getattr(ours, layer.name):.2f} "
-        f"| {getattr(ours, layer.name) / ours.total:.0%} | {getattr(stock, layer.name):.2f} "
-        f"| {getattr(stock, layer.name) / stock.total:.0%} |"
+@asynccontextmanager
+async def _stock(database_url: str) -> AsyncIterator[Peer]:
+    command = [sys.executable, "-m", "bench.stock", database_url]
+    async with child(command, says="http") as (process, url):
+        yield Peer(url=url, pid=process.pid)
+
+
+@asynccontextmanager
+async def _apollo(environment: Mapping[str, str]) -> AsyncIterator[Peer]:
+    """Run Apollo Server as in production, which is by NODE_ENV."""
+    env = {**environment, "NODE_ENV": "production"}
+    async with child(["node", "apollo.mjs"], env=env, folder=NODE, says="http") as (process, url):
+        yield Peer(url=url, pid=process.pid, kinds=(STORED,))
+
+
+def section(figures: Figures, layers: Mapping[str, Layers], seconds: float, absent: str) -> str:
+    """Return the section for the page; `absent` says why Apollo Server is."""
+    left_out = f"\nApollo Server is left out: {absent}.\n" if absent else ""
+    rows = []
+    for kind, of_kind in figures.items():
+        ours = median(run.per_second for run in of_kind[OURS])
+        for who, runs in of_kind.items():
+            per_second = median(run.per_second for run in runs)
+            cpu_ms = f"{median(run.cpu_ms for run in runs):.2f}"
+            ratio = f"{ours / per_second:.2f}" if who != OURS else ""
+            rows.append([kind, who, f"{per_second:.0f}", cpu_ms, ratio])
+    head = ["fields", "", "requests/s", "CPU per request, ms", "this service is faster by"]
+    ours_of, stock_of = layers[OURS], layers[STOCK]
+    parts = [
+        [
+            layer.name,
+            f"{getattr(ours_of, layer.name):.2f}",
+            f"{getattr(ours_of, layer.name) / ours_of.total:.0%}",
+            f"{getattr(stock_of, layer.name):.2f}",
+            f"{getattr(stock_of, layer.name) / stock_of.total:.0%}",
+        ]
         for layer in fields(Layers)
-    )
+    ]
+    parts.append(["total", f"{ours_of.total:.2f}", "", f"{stock_of.total:.2f}", ""])
+    runs_each = len(figures[STORED][OURS])
     return f"""## List: 50 tasks with ten fields each, over GraphQL
 
 Requests per second of one process, asked over {CONNECTIONS} connections: the real program with its
-limits, masking, key guard and log lines on, and the same schema, resolvers and database on
-Strawberry's default settings, whose answers are the same to the byte. Medians of {runs} runs of
-{SECONDS:.0f} s in turn.
+limits, masking, key guard and log lines on; the same schema, resolvers and database on
+Strawberry's default settings, whose answers are the same to the byte; and the same query and table
+on Apollo Server's standalone server, without key, limits or log lines. Medians of {runs_each} runs
+of {seconds:g} s in turn.
 
-| fields | this service | default settings | ratio |
-|---|---|---|---|
-{rows}
-
+{table(head, rows)}
+{left_out}
 Where the process's CPU time goes, for stored fields, in ms per request:
 
-| layer | this service | share | default settings | share |
-|---|---|---|---|---|
-{layers}
-| total | {ours.total:.2f} | | {stock.total:.2f} | |
+{table(["layer", "this service", "share", "default settings", "share"], parts)}
 
 "server" is uvicorn and the sockets, "app" is routing, middleware, key, headers and the log line,
 "documents" is parsing and validation, "execution" all of the operation but its documents and its
 database.
 """
-
-
-def _median(values: Sequence[float]) -> float:
-    return float(statistics.median(values))

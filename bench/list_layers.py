@@ -1,6 +1,7 @@
 """Where the CPU time of a list goes: each layer is run alone, and taken from the one around it."""
 
 import json
+import resource
 from collections.abc import Awaitable, Callable
 from dataclasses import astuple, dataclass
 
@@ -9,7 +10,6 @@ from cryptography.fernet import Fernet
 from graphql import parse, specified_rules, validate
 from starlette.types import ASGIApp, Message, Scope
 
-from bench.figures import cpu_seconds
 from bench.list_client import KEY, ask
 from bench.stock import make_context, make_services, stock_app, stock_schema
 from engine.cipher import WebhookCipher
@@ -19,9 +19,6 @@ from schema.extensions import Documents
 from schema.records import Records, Span, TaskFilter
 from schema.schema import build_schema
 from tests.serving import make_app, serving
-
-TIMES = 300
-SERVED_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +38,13 @@ class Layers:
         return float(sum(astuple(self)))
 
 
-async def measure_layers(database: Database, query: str, *, is_stock: bool) -> Layers:
-    """Measure the layers of this service, or of Strawberry's default settings."""
+async def measure_layers(
+    database: Database, query: str, *, is_stock: bool, times: int, seconds: float
+) -> Layers:
+    """Measure the layers of this service, or of Strawberry's default settings.
+
+    Each layer is run so many times; the whole is asked over HTTP for so long.
+    """
     schema = stock_schema() if is_stock else build_schema()
     cipher = WebhookCipher([Fernet.generate_key().decode()])
     app: ASGIApp = (
@@ -65,10 +67,10 @@ async def measure_layers(database: Database, query: str, *, is_stock: bool) -> L
     async def encode() -> object:
         return json.dumps(data, separators=(",", ":")) if is_stock else orjson.dumps(data)
 
-    served = await _served_ms(app, query)
-    called = await _ms(lambda: _call(app, query))
-    executed, read = await _ms(execute), await _ms(read_documents)
-    rows, encoded = await _ms(read_database), await _ms(encode)
+    served = await _served_ms(app, query, seconds)
+    called = await _ms(lambda: _call(app, query), times)
+    executed, read = await _ms(execute, times), await _ms(read_documents, times)
+    rows, encoded = await _ms(read_database, times), await _ms(encode, times)
     return Layers(
         server=served - called,
         app=called - executed - encoded,
@@ -79,22 +81,28 @@ async def measure_layers(database: Database, query: str, *, is_stock: bool) -> L
     )
 
 
-async def _ms(step: Callable[[], Awaitable[object]]) -> float:
+def cpu_seconds() -> float:
+    """Return the CPU time of this process, user and system."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+async def _ms(step: Callable[[], Awaitable[object]], times: int) -> float:
     """Return the CPU time of a step, in ms; the first runs don't count."""
-    for _ in range(TIMES // 10):
+    for _ in range(times // 10):
         await step()
     before = cpu_seconds()
-    for _ in range(TIMES):
+    for _ in range(times):
         await step()
-    return (cpu_seconds() - before) / TIMES * 1000
+    return (cpu_seconds() - before) / times * 1000
 
 
-async def _served_ms(app: ASGIApp, query: str) -> float:
+async def _served_ms(app: ASGIApp, query: str, seconds: float) -> float:
     """Return the CPU time of a request over HTTP, with the client in another process."""
     async with serving(app) as api:
-        await ask(api.url, query, SERVED_SECONDS / 3)
+        await ask(api.url, query, seconds / 3)
         before = cpu_seconds()
-        measured = await ask(api.url, query, SERVED_SECONDS)
+        measured = await ask(api.url, query, seconds)
     return float((cpu_seconds() - before) / measured["requests"] * 1000)
 
 

@@ -18,10 +18,11 @@ from starlette.websockets import WebSocket
 from strawberry.asgi import GraphQL
 from strawberry.schema.config import StrawberryConfig
 
-from bench.burst import bench_options
 from engine.audit import Actor
+from engine.catch_up import Accounting
 from engine.cipher import WebhookCipher
-from engine.engine import Engine
+from engine.engine import Engine, EngineOptions
+from engine.limits import Budget, Rate
 from engine.statistics import Statistics
 from models.database import Database
 from schema.context import OperationContext, Services
@@ -35,6 +36,15 @@ from tests.conftest import make_service
 
 ORIGIN = "https://discord.com"
 ANYBODY = Principal(name="anybody", role=KeyRole.ADMIN)
+OPTIONS = EngineOptions(
+    roles=frozenset({"api"}),
+    origins=(ORIGIN,),
+    budget=Budget(origins=(), rate=Rate(count=50, seconds=1)),
+    worker_concurrency=100,
+    accounting=Accounting(fire_all_limit=100, run_deadline_seconds=3600),
+    log_retention_days=30,
+    shutdown_seconds=5.0,
+)
 
 
 class StockView(GraphQL[OperationContext, None]):
@@ -66,7 +76,7 @@ def stock_app(database: Database) -> Starlette:
 def make_services(database: Database) -> Services:
     """Return the services behind the resolvers, with an engine that is not started."""
     cipher = WebhookCipher([Fernet.generate_key().decode()])
-    engine = Engine(database, cipher, bench_options(ORIGIN))
+    engine = Engine(database, cipher, OPTIONS)
     return Services(
         database=database,
         tasks=make_service(cipher, ORIGIN, engine),

@@ -1,6 +1,6 @@
 """Claim work: of each due webhook its oldest due attempt, at most one open request per webhook."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -55,8 +55,14 @@ class Claim:
     delivery_guarantee: DeliveryGuarantee
 
 
+# What a claim costs must not grow with what waits, however wrong the statistics are after a burst:
+# so lanes are read in the order of their index, which a bitmap would lose, and tables are looked up
+# by arrays and laterals with limits, which can't become walks over the whole.
+_IN_ORDER = "set local enable_bitmapscan = off"
+
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
 # The budget is reckoned from when its row was locked: whoever waited for it sends later.
+# Half of the room is for what came last, see docs/decisions/0026.
 # A down origin gets one request, the probe. A channel's row is read under its lock, as it is then,
 # and a lane whose channel another copy has locked waits for the next claim.
 # $1 instance, $2 limit, $3 budgeted origins, $4 burst, $5 slot, $6 and $7 the channel's limit,
@@ -81,26 +87,47 @@ with watched as (
     select origin, $2 from origins
     where origin <> all($3::text[]) and down_since is null
         and (held_until is null or held_until <= statement_timestamp())
-), due as materialized (
+), fresh as materialized (
+    select l.*
+    from gates g cross join lateral (
+        select webhook_key, origin, dead_reason, channel_id, next_at from webhook_lanes w
+        where origin = g.origin and fresh_at is not null
+            and next_at <= statement_timestamp() and owner is null
+            and not exists (select from webhook_channels c
+                where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
+        order by fresh_at desc limit least(greatest(g.room, 0), $2) / 2
+        for update of w skip locked
+    ) l
+    limit $2 / 2
+), others as materialized (
     select l.*
     from gates g cross join lateral (
         select webhook_key, origin, dead_reason, channel_id, next_at from webhook_lanes w
         where origin = g.origin and next_at <= statement_timestamp() and owner is null
+            and webhook_key not in (select webhook_key from fresh)
             and not exists (select from webhook_channels c
                 where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
         order by next_at limit least(greatest(g.room, 0), $2)
+            - (select count(*) from fresh f where f.origin = g.origin)
         for update of w skip locked
     ) l
-    limit $2
-), shared as materialized (
-    select channel_id, recent_sends from webhook_channels
-    where is_shared and channel_id in (select channel_id from due)
-    order by channel_id for update skip locked
-), placed as (
+    limit $2 - (select count(*) from fresh)
+), due as (
+    select * from fresh union all select * from others
+), placed as materialized (
     select d.webhook_key, d.origin, d.dead_reason, d.channel_id, d.next_at,
-        c.channel_id is not null as is_shared,
+        coalesce(c.is_shared, false) as is_shared,
         row_number() over (partition by d.channel_id order by d.next_at) as place
-    from due d left join webhook_channels c on c.channel_id = d.channel_id and c.is_shared
+    from due d left join lateral (
+        select is_shared from webhook_channels where channel_id = d.channel_id limit 1
+    ) c on true
+), shared as materialized (
+    select s.* from (
+        select distinct channel_id from placed where is_shared order by channel_id
+    ) p cross join lateral (
+        select channel_id, recent_sends from webhook_channels
+        where channel_id = p.channel_id and is_shared limit 1 for update skip locked
+    ) s
 ), picked as materialized (
     select p.*, q.id as log_id, case when p.is_shared then
         statement_timestamp() + $8::interval + p.place * interval '1 microsecond' end as reserved_at
@@ -127,8 +154,8 @@ with watched as (
     ) n
     where c.channel_id = s.channel_id
 ), owned as (
-    update webhook_lanes l set owner = $1
-    from picked p where l.webhook_key = p.webhook_key and p.log_id is not null
+    update webhook_lanes set owner = $1
+    where webhook_key = any(array(select webhook_key from picked where log_id is not null))
 ), spent as (
     update origins o set
         next_slot_at = case when w.is_budgeted
@@ -139,10 +166,10 @@ with watched as (
     ) p using (origin)
     where o.origin = w.origin
 ), claimed as (
-    update task_logs l set claimed_by = $1, started_at = clock_timestamp()
-    from picked p where l.id = p.log_id
-    returning l.id, l.run_id, l.task_id, l.trigger, l.scheduled_for,
-        l.execution_time, l.deadline_at, l.retry_count, l.started_at
+    update task_logs set claimed_by = $1, started_at = clock_timestamp()
+    where id = any(array(select log_id from picked))
+    returning id, run_id, task_id, trigger, scheduled_for,
+        execution_time, deadline_at, retry_count, started_at
 )
 select p.webhook_key, p.origin, p.dead_reason, p.channel_id, p.reserved_at,
     c.*, c.deadline_at < c.started_at as is_expired,
@@ -156,8 +183,10 @@ select p.webhook_key, p.origin, p.dead_reason, p.channel_id, p.reserved_at,
     coalesce(t.delivery_guarantee, 'AT_MOST_ONCE') as delivery_guarantee
 from picked p
 left join claimed c on c.id = p.log_id
-left join tasks t on t.id = c.task_id
-left join task_cursors u on u.task_id = c.task_id
+left join lateral (select * from tasks where id = c.task_id limit 1) t on true
+left join lateral (
+    select failures_in_row from task_cursors where task_id = c.task_id limit 1
+) u on true
 order by c.scheduled_for
 """
 
@@ -180,18 +209,6 @@ select extract(epoch from least((
 )) - clock_timestamp())::float8
 """
 
-_RELEASE = """
-with released as (
-    update task_logs l set claimed_by = null, started_at = null
-    from unnest($2::uuid[], $3::timestamptz[]) as r (id, started_at)
-    where l.id = r.id and l.started_at = r.started_at and l.claimed_by = $1
-        and l.status = 'QUEUED'
-    returning l.webhook_key
-)
-update webhook_lanes l set owner = null
-from released r where l.webhook_key = r.webhook_key and l.owner = $1
-"""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claimed:
@@ -201,35 +218,25 @@ class Claimed:
     idle_lanes: list[bytes]
 
 
-_RELEASE_ALL_BUT = """
-with released as (
-    update task_logs set claimed_by = null, started_at = null
-    where claimed_by = $1 and status = 'QUEUED' and id <> all($2::uuid[])
-        and started_at <= clock_timestamp() - $3::interval
-    returning webhook_key
-)
-update webhook_lanes l set owner = null
-from released r where l.webhook_key = r.webhook_key and l.owner = $1
-"""
-
-
 async def claim(
     connection: Connection, *, instance_id: UUID, limit: int, budget: Budget, claimed_at: float
 ) -> Claimed:
-    """Claim up to `limit` due attempts for this copy, in one statement of its own transaction.
+    """Claim up to `limit` due attempts for this copy, in a transaction of its own.
 
     `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
-    rows = await connection.fetch(
-        _CLAIM,
-        instance_id,
-        limit,
-        *_arguments(budget),
-        CHANNEL_SENDS,
-        timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
-        timedelta(seconds=CHANNEL_RESERVE_SECONDS),
-        timedelta(seconds=PROBE_SECONDS),
-    )
+    async with connection.transaction():
+        await connection.execute(_IN_ORDER)
+        rows = await connection.fetch(
+            _CLAIM,
+            instance_id,
+            limit,
+            *_arguments(budget),
+            CHANNEL_SENDS,
+            timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
+            timedelta(seconds=CHANNEL_RESERVE_SECONDS),
+            timedelta(seconds=PROBE_SECONDS),
+        )
     return Claimed(
         claims=[_claim(row, claimed_at) for row in rows if row["id"] is not None],
         idle_lanes=[row["webhook_key"] for row in rows if row["id"] is None],
@@ -270,23 +277,6 @@ async def seconds_to_next(connection: Connection, budget: Budget) -> float | Non
     """Return in how many seconds the next lane can be claimed; None when nothing waits."""
     seconds: float | None = await connection.fetchval(_NEXT, *_arguments(budget))
     return seconds
-
-
-async def release(connection: Connection, *, instance_id: UUID, claims: Sequence[Claim]) -> None:
-    """Give back claims that were not sent; their lanes stay due."""
-    await connection.execute(
-        _RELEASE,
-        instance_id,
-        [claim.log_id for claim in claims],
-        [claim.started_at for claim in claims],
-    )
-
-
-async def release_all_but(
-    connection: Connection, *, instance_id: UUID, log_ids: Sequence[UUID], age_seconds: float
-) -> None:
-    """Give back the claims of this copy that are older than that, except these."""
-    await connection.execute(_RELEASE_ALL_BUT, instance_id, log_ids, timedelta(seconds=age_seconds))
 
 
 def _arguments(budget: Budget) -> Iterable[object]:

@@ -52,6 +52,7 @@ update webhook_lanes l set
     open_at = o.open_at,
     channel_id = coalesce(o.channel_id, l.channel_id),
     outage_at = case when not o.has_answer then l.outage_at end,
+    fresh_at = null,
     next_at = case when o.due_at is not null then greatest(o.open_at, o.due_at) end
 from opened o where l.webhook_key = o.webhook_key
 returning case when o.channel_id <> coalesce(o.known_channel_id, '') then o.channel_id end

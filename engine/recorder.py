@@ -11,12 +11,13 @@ import asyncpg
 import structlog
 
 from engine.catch_up import Accounting
-from engine.claims import Claim, release
+from engine.claims import Claim
 from engine.ending import Finished
 from engine.finish import Recorded, record
 from engine.invalid_requests import invalid_among
 from engine.limits import Budget
 from engine.metrics import DELIVERIES, INVALID
+from engine.releases import release
 from engine.ticks import count_ticks
 from models.database import Database
 from models.enums import LogStatus

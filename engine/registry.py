@@ -1,19 +1,22 @@
-"""What the scheduler reads of tasks: their versions in ranges, and full rows for differences."""
+"""What the scheduler reads of tasks: versions in ranges, full rows for differences, cursors."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from engine.job import TaskJob
 from models.database import Connection, Database
 from models.enums import MisfirePolicy
 
 RANGE = 1000
 
 _VERSIONS = """
-select t.id, t.version, c.cursor from tasks t join task_cursors c on c.task_id = t.id
-where t.status = 'ACTIVE' and t.deleted_at is null and t.id > $1 order by t.id limit $2
+select id, version from tasks
+where status = 'ACTIVE' and deleted_at is null and id > $1 order by id limit $2
 """
+
+_CURSORS = "select task_id, cursor from task_cursors where task_id = any($1::uuid[])"
 
 _ROWS = """
 select t.id, t.version, t.schedule, t.timezone, t.misfire_policy, t.misfire_grace_seconds,
@@ -21,15 +24,6 @@ select t.id, t.version, t.schedule, t.timezone, t.misfire_policy, t.misfire_grac
 from tasks t join task_cursors c on c.task_id = t.id
 where t.id = any($1::uuid[]) and t.status = 'ACTIVE' and t.deleted_at is null
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskVersion:
-    """An ACTIVE task's version, and up to when its ticks are accounted for."""
-
-    id: UUID
-    version: int
-    cursor: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +40,32 @@ class TaskRow:
     read_at: datetime
 
 
-async def read_versions(database: Database, *, after: UUID) -> list[TaskVersion]:
-    """Return the next ACTIVE tasks in the order of ids: RANGE of them, or fewer at the end."""
+async def read_versions(database: Database, *, after: UUID) -> list[tuple[UUID, int]]:
+    """Return id and version of the next ACTIVE tasks by id: RANGE of them, or fewer at the end."""
     async with database.connection() as connection:
-        rows = await connection.fetch(_VERSIONS, after, RANGE)
-    return [TaskVersion(id=row["id"], version=row["version"], cursor=row["cursor"]) for row in rows]
+        return [(row[0], row[1]) for row in await connection.fetch(_VERSIONS, after, RANGE)]
+
+
+async def find_lagging(
+    database: Database, jobs: Iterable[TaskJob], *, until: datetime
+) -> set[UUID]:
+    """Return the tasks whose last tick, reported before `until`, is not accounted for.
+
+    Of the other jobs the tick is forgotten: what is stored is not asked for again.
+    """
+    ticked = [(job, job.last_tick) for job in jobs if job.last_tick and job.last_tick < until]
+    lagging = set()
+    for start in range(0, len(ticked), RANGE):
+        batch = ticked[start : start + RANGE]
+        async with database.connection() as connection:
+            rows = await connection.fetch(_CURSORS, [job.task_id for job, _ in batch])
+        cursors = {row["task_id"]: row["cursor"] for row in rows}
+        for job, tick in batch:
+            if cursors.get(job.task_id, tick) < tick:
+                lagging.add(job.task_id)
+            elif job.last_tick == tick:
+                job.last_tick = None
+    return lagging
 
 
 async def read_rows(connection: Connection, ids: Collection[UUID]) -> list[TaskRow]:

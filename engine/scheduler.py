@@ -14,7 +14,7 @@ from engine.clock import DatabaseClock
 from engine.errors import InvalidSchedule
 from engine.job import LATE_SECONDS, TaskJob
 from engine.metrics import JOBS
-from engine.registry import RANGE, TaskRow, TaskVersion, read_rows, read_versions
+from engine.registry import RANGE, TaskRow, find_lagging, read_rows, read_versions
 from engine.tick_buffer import TickBuffer
 from engine.ticks import Tick
 from engine.timetable import Timetable, Timetables
@@ -25,7 +25,7 @@ RECONCILE_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 BATCH = 500
 # A reconcile gives way to ticks this often.
-YIELD_EVERY = 50
+YIELD_EVERY = 20
 # The notice that asks for everything; any other names a task.
 RELOAD = "*"
 
@@ -99,9 +99,14 @@ class Scheduler:
             job.reanchor()
 
     async def apply(self, task_id: UUID) -> None:
-        """Return once the change of this task has reached its job."""
+        """Return once the change of this task has reached its job.
+
+        Nobody waits for that while all tasks are loaded.
+        """
         self._changed.add(task_id)
-        await self._turn_of(self._awaiting_changes)
+        if self.is_ready:
+            await self._turn_of(self._awaiting_changes)
+        self._wake.set()
 
     async def reconcile(self) -> None:
         """Return once everything has been compared with the database."""
@@ -194,31 +199,29 @@ class Scheduler:
 
         Changes that come meanwhile are not kept waiting.
         """
+        # Handed over a while ago, and not stored yet.
+        until = self._clock.now() - timedelta(seconds=RETRY_SECONDS)
+        lagging = await find_lagging(self._database, self._jobs.values(), until=until)
+        await self._sync(lagging, gaps=lagging)
         absent = set(self._jobs)
         after = UUID(int=0)
         while True:
             versions = await read_versions(self._database, after=after)
-            absent.difference_update(version.id for version in versions)
-            lagging = {version.id for version in versions if self._lags(version)}
-            differing = {version.id for version in versions if self._differs(version)}
-            await self._sync(differing | lagging, gaps=lagging)
+            absent.difference_update(task_id for task_id, _ in versions)
+            await self._sync(
+                [task_id for task_id, version in versions if self._differs(task_id, version)],
+                gaps=(),
+            )
             absent -= await self._apply_changes()
             if len(versions) < RANGE:
                 break
-            after = versions[-1].id
+            after, _ = versions[-1]
         for task_id in absent:
             self._remove(task_id)
 
-    def _differs(self, version: TaskVersion) -> bool:
-        job = self._jobs.get(version.id)
-        return job is None or job.version < version.version
-
-    def _lags(self, version: TaskVersion) -> bool:
-        """A tick was handed over a while ago, and the cursor still stands before it."""
-        job = self._jobs.get(version.id)
-        if job is None or job.last_tick is None or version.cursor >= job.last_tick:
-            return False
-        return self._clock.now() - job.last_tick > timedelta(seconds=RETRY_SECONDS)
+    def _differs(self, task_id: UUID, version: int) -> bool:
+        job = self._jobs.get(task_id)
+        return job is None or job.version < version
 
     async def _sync(self, task_ids: Iterable[UUID], *, gaps: Collection[UUID]) -> None:
         ids = list(task_ids)

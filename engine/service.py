@@ -51,9 +51,12 @@ on conflict (webhook_key) do update set
 """
 # Due since the webhook last was served, as for ticks.
 _WAIT = """
-insert into webhook_lanes (webhook_key, origin, next_at) values ($1, $2, 'epoch')
+insert into webhook_lanes (webhook_key, origin, next_at, fresh_at)
+values ($1, $2, 'epoch', statement_timestamp())
 on conflict (webhook_key) do update set
-    next_at = coalesce(webhook_lanes.open_at, excluded.next_at)
+    next_at = coalesce(webhook_lanes.open_at, excluded.next_at),
+    fresh_at = case when webhook_lanes.next_at is null then excluded.fresh_at
+        else webhook_lanes.fresh_at end
 """
 
 

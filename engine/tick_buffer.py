@@ -13,11 +13,12 @@ from engine.ticks import Stored, Tick, count_ticks, store_ticks
 from models.database import Connection, Database
 from models.errors import DatabaseUnavailable
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = 50_000
 # After this, a tick would be a misfire anyway.
 MAX_AGE_SECONDS = 5.0
 BATCH = 500
 EARLY_SECONDS = 0.005
+COALESCE_SECONDS = 0.003
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,8 @@ class TickBuffer:
         """Store what comes, until cancelled."""
         while True:
             await self._filled.wait()
+            # Timers of one instant run out up to a millisecond or two apart.
+            await asyncio.sleep(COALESCE_SECONDS)
             await self.flush()
 
     async def flush(self) -> None:

@@ -116,12 +116,14 @@ with batch as (
     where c.task_id = m.task_id
 ), waiting as (
     -- Due since it last was served, so that it comes before webhooks with more to send.
-    insert into webhook_lanes (webhook_key, origin, next_at)
-    select webhook_key, min(origin), 'epoch' from live where status = 'QUEUED'
-    group by webhook_key order by webhook_key
+    insert into webhook_lanes (webhook_key, origin, next_at, fresh_at)
+    select webhook_key, min(origin), 'epoch', statement_timestamp() from live
+    where status = 'QUEUED' group by webhook_key order by webhook_key
     on conflict (webhook_key) do update set
         origin = excluded.origin,
-        next_at = coalesce(webhook_lanes.open_at, excluded.next_at)
+        next_at = coalesce(webhook_lanes.open_at, excluded.next_at),
+        fresh_at = case when webhook_lanes.next_at is null then excluded.fresh_at
+            else webhook_lanes.fresh_at end
 )
 select b.log_id, s.status, b.tick > statement_timestamp() as is_early,
     coalesce(not c.is_live, false) as is_hole

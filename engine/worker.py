@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 
 from engine.catch_up import Accounting
-from engine.claims import Claim, claim, release_all_but, seconds_to_next
+from engine.claims import Claim, claim, seconds_to_next
 from engine.clock import sleepless
 from engine.delivery import Delivery
 from engine.ending import Finished
@@ -20,6 +20,7 @@ from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.limits import Budget
 from engine.metrics import DELIVERIES, IN_FLIGHT
 from engine.recorder import Recorder
+from engine.releases import release_all_but
 from engine.stored_urls import StoredUrls
 from engine.takeover import take_over
 from models.database import Connection, Database

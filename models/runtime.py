@@ -16,6 +16,9 @@ class WebhookLane(Model):
     next_at = fields.DatetimeField(
         null=True, description="when to claim it next; null: nothing waits"
     )
+    fresh_at = fields.DatetimeField(
+        null=True, description="when something came to wait where nothing did; null once it is sent"
+    )
     open_at = fields.DatetimeField(null=True, description="its limits allow no request before this")
     owner = fields.UUIDField(null=True, description="the instance with an open request")
     recent_sends = ArrayField(element_type="timestamptz", db_default=SqlDefault("'{}'"))

@@ -1,12 +1,14 @@
-"""How operations are executed: as graphql-core does, with a shorter way for plain attributes.
+"""How operations are executed: as graphql-core does, with a shorter way for leaves.
 
-An object's fields that are attributes and nothing else (no resolver, arguments, permissions or
-extensions, and of a leaf type) need none of what a resolver needs. In a list they are most of it.
+Fields of a leaf type that are attributes, or computed at once (no arguments, permissions,
+extensions or awaiting), need none of what a resolver needs. In a list they are most of it.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from enum import Enum
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -18,10 +20,12 @@ from graphql import (
     is_leaf_type,
     is_non_null_type,
 )
-from graphql.execution.collect_fields import GroupedFieldSet
+from graphql.execution.collect_fields import FieldDetailsList, GroupedFieldSet
 from graphql.pyutils import AwaitableOrValue, Path
+from strawberry import Info
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
-from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.schema.schema_converter import CustomGraphQLEnumType, GraphQLCoreConverter
+from strawberry.types.field import StrawberryField
 
 # What a value is of. Anything else may be an error or an awaitable, and is not a value yet.
 _PLAIN: Final = frozenset({bool, dict, datetime, float, int, list, str})
@@ -30,9 +34,14 @@ _LEAVES: Final = "leaves"
 
 
 class Leaf(NamedTuple):
-    """A field that is an attribute, what turns it into JSON, and whether it may be None."""
+    """A field that is read from its object, what turns it into JSON, and whether it may be None.
 
-    attribute: str
+    `takes_info` names the argument by which its resolver gets Strawberry's info, if it does.
+    """
+
+    field: GraphQLField
+    read: Callable[..., Any]
+    takes_info: str | None
     to_json: Callable[[Any], Any]
     is_nullable: bool
 
@@ -61,9 +70,28 @@ def _leaf(field: GraphQLField) -> Leaf | None:
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if definition is None or field.args or not is_leaf_type(type_):
         return None
-    if not definition.is_basic_field or definition.default_resolver is not getattr:
+    takes_info = None
+    if definition.is_basic_field and definition.default_resolver is getattr:
+        read = attrgetter(definition.python_name)
+    elif _is_computed_at_once(definition):
+        read = definition.base_resolver.wrapped_func
+        info = definition.base_resolver.info_parameter
+        takes_info = info and info.name
+    else:
         return None
-    return Leaf(definition.python_name, type_.coerce_output_value, type_ is field.type)
+    to_json = type_.coerce_output_value
+    if isinstance(type_, CustomGraphQLEnumType):
+        # Its own way looks through all values, each time.
+        members: Iterable[Enum] = type_.wrapped_cls
+        to_json = {member: to_json(member) for member in members}.__getitem__
+    return Leaf(field, read, takes_info, to_json, type_ is field.type)
+
+
+def _is_computed_at_once(definition: StrawberryField) -> bool:
+    resolver = definition.base_resolver
+    if resolver is None or resolver.self_parameter is None or resolver.is_async:
+        return False
+    return not (definition.extensions or definition.permission_classes)
 
 
 class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
@@ -84,7 +112,7 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,  # noqa: ANN401 - passed on as it is
     ) -> AwaitableOrValue[dict[str, Any]]:
         """Return the object's answer, with its fields in the order of the selection."""
-        plan = self._plan(parent_type, grouped_field_set)
+        plan = self._plan(parent_type, grouped_field_set, path)
         results: dict[str, Any] = dict.fromkeys(grouped_field_set)
         others = plan.others if _read(plan.leaves, source_value, results) else grouped_field_set
         if not others:
@@ -96,26 +124,44 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
             return results | rest
         return _joined(results, rest)
 
-    def _plan(self, parent_type: GraphQLObjectType, selection: GroupedFieldSet) -> Plan:
+    def _plan(
+        self, parent_type: GraphQLObjectType, selection: GroupedFieldSet, path: Path | None
+    ) -> Plan:
         """Return the plan of a selection; all objects of a list share one."""
         plan = self._plans.get(id(selection))
         if plan is None:
             leaves, others = {}, {}
             for name, field in selection.items():
                 if leaf := self._known.get((parent_type.name, field[0].node.name.value)):
-                    leaves[name] = leaf
+                    leaves[name] = self._with_info(leaf, parent_type, field, path)
                 else:
                     others[name] = field
             plan = Plan(selection, leaves, others if leaves else selection)
             self._plans[id(selection)] = plan
         return plan
 
+    def _with_info(
+        self,
+        leaf: Leaf,
+        parent_type: GraphQLObjectType,
+        field: FieldDetailsList,
+        path: Path | None,
+    ) -> Leaf:
+        """Return the leaf with the info that its resolver takes: one for all objects of a list."""
+        if leaf.takes_info is None or path is None:
+            return leaf
+        nodes = [details.node for details in field]
+        raw = self.build_resolve_info(leaf.field, nodes, parent_type, path)
+        definition = leaf.field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        info = Info(_raw_info=raw, _field=definition)
+        return leaf._replace(read=partial(leaf.read, **{leaf.takes_info: info}))
+
 
 def _read(leaves: dict[str, Leaf], source: object, results: dict[str, Any]) -> bool:
     """Put the leaves' values into the results; return False if one is not an ordinary value."""
     try:
-        for name, (attribute, to_json, is_nullable) in leaves.items():
-            value = getattr(source, attribute)
+        for name, (_, read, _, to_json, is_nullable) in leaves.items():
+            value = read(source)
             if value is None and is_nullable:
                 continue
             if type(value) not in _PLAIN and not isinstance(value, _DERIVED):

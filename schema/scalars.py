@@ -39,7 +39,9 @@ def parse_date_time(value: object) -> datetime:
 
 def format_date_time(value: datetime) -> str:
     """Return the instant in UTC, ending with Z."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    # The driver's are UTC already.
+    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
+    return utc.isoformat().removesuffix("+00:00") + "Z"
 
 
 def parse_uuid(value: object) -> UUID:

@@ -91,13 +91,15 @@ class Task:
     @classmethod
     def of(cls, row: Row) -> Self:
         """Return the task of a row."""
-        enums = {
-            "status": TaskStatus(row["status"]),
-            "overlap_policy": OverlapPolicy(row["overlap_policy"]),
-            "misfire_policy": MisfirePolicy(row["misfire_policy"]),
-            "delivery_guarantee": DeliveryGuarantee(row["delivery_guarantee"]),
-        }
-        return cls(**{**row, **enums})
+        return cls(
+            **{
+                **row,
+                "status": TaskStatus(row["status"]),
+                "overlap_policy": OverlapPolicy(row["overlap_policy"]),
+                "misfire_policy": MisfirePolicy(row["misfire_policy"]),
+                "delivery_guarantee": DeliveryGuarantee(row["delivery_guarantee"]),
+            }
+        )
 
     @classmethod
     def of_stored(cls, task: StoredTask) -> Self:

@@ -3,13 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/install.sh requirements.txt
-
-# GraphiQL is tried once; the service is complete without it.
-if [ ! -d web/static/graphiql ] && [ ! -e .venv/tried-graphiql ] && command -v npm >/dev/null; then
-    : >.venv/tried-graphiql
-    echo "Fetching GraphiQL by npm ..." >&2
-    npm_config_fetch_retries=1 npm_config_fetch_timeout=30000 sh web/graphiql/build.sh >&2 ||
-        echo "No GraphiQL; 'make graphiql' tries again." >&2
-fi
-
+sh scripts/try_graphiql.sh
 exec .venv/bin/python main.py serve

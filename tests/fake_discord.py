@@ -23,8 +23,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from tests.fake_discord_behaviours import Behaviour, Body, answer, hang, problem, response
-from tests.fake_discord_rules import (
+from sandbox.discord_rules import (
     INVALID_TOKEN,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
@@ -35,6 +34,7 @@ from tests.fake_discord_rules import (
     Limits,
     request_problem,
 )
+from tests.fake_discord_behaviours import Behaviour, Body, answer, hang, problem, response
 
 Scripted = Behaviour | tuple[int] | tuple[int, Body] | tuple[int, Body, Mapping[str, str]]
 

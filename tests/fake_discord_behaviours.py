@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from tests.fake_discord_rules import VIA, Problem, Refusal
+from sandbox.discord_rules import VIA, Problem, Refusal
 
 Behaviour = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Body = bytes | str | dict[str, object]

@@ -10,9 +10,9 @@ from aiohttp import web
 
 from engine.masking import mask_words
 from models.orm import credentials
+from sandbox.discord_rules import VIA
 from tests.acceptance.running import Service
 from tests.fake_discord_behaviours import Behaviour, Body, response
-from tests.fake_discord_rules import VIA
 
 PIECE_CHARS = 16
 TABLES = """

@@ -17,10 +17,10 @@ from models.embedded import EmbeddedPostgres
 from models.migrate import migrate
 from models.orm import credentials
 from models.postgres_programs import run
+from sandbox.discord_rules import Limit
 from tests.acceptance.running import API_KEY, Service, running
 from tests.chaos.observer import install
 from tests.fake_discord import FakeDiscord
-from tests.fake_discord_rules import Limit
 
 # Long enough that faults meet open sends: at 30 ms, none of 38 did.
 LATENCY_SECONDS = 0.25

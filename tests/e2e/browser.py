@@ -135,6 +135,18 @@ class Page:
         """Type the text where the cursor is."""
         await self._send("Input.insertText", text=text)
 
+    async def resize(self, width: int, height: int, *, is_dark: bool = False) -> None:
+        """Give the page this size in CSS pixels, and light or dark colours."""
+        await self._send(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
+        await self._send("Emulation.setEmulatedMedia", features=[scheme])
+
     async def screenshot(self) -> bytes:
         """Return a picture of the page, as PNG."""
         answer = await self._send("Page.captureScreenshot", format="png")

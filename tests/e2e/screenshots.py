@@ -1,14 +1,18 @@
 """`make screenshots`: take the pictures in docs from the real program."""
 
 import asyncio
+import sys
 import tempfile
+from pathlib import Path
 
 from tests.acceptance.running import API_KEY, ROOT, Service, running
+from tests.acceptance.sandboxes import sandboxed
 from tests.e2e.browser import browsing
 from tests.e2e.graphiql import GraphiQL
 from tests.fake_discord import FakeDiscord
 
-PICTURE = ROOT / "docs" / "graphiql.png"
+GRAPHIQL = ROOT / "docs" / "graphiql.png"
+SANDBOX = ROOT / "docs" / "sandbox.png"
 CREATE = "mutation ($input: CreateTaskInput!) { createTask(input: $input) { id } }"
 TASKS = (
     ("Standup", "0 9 * * 1-5", "Europe/Berlin", "Standup in five minutes."),
@@ -18,19 +22,39 @@ TASKS = (
 
 
 async def main() -> None:
-    """Create some tasks, run the example query in GraphiQL, and write the picture."""
-    with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
-        async with FakeDiscord() as fake:
-            settings = {
-                "API_KEY": API_KEY,
-                "DATA_DIR": f"{folder}/data",
-                "DISCORD_ORIGINS": fake.origin,
-            }
-            async with running(settings) as service:
-                await _create_tasks(service, fake)
-                picture = await _picture(service)
-                await service.stop()
-    await asyncio.to_thread(PICTURE.write_bytes, picture)
+    """Take the pictures named in the arguments, `graphiql` and `sandbox`; all without any."""
+    pictures = {"graphiql": (GRAPHIQL, _graphiql), "sandbox": (SANDBOX, _sandbox)}
+    for name in sys.argv[1:] or pictures:
+        path, take = pictures[name]
+        with tempfile.TemporaryDirectory(prefix="screenshots-") as folder:
+            picture = await take(Path(folder) / "data")
+        await asyncio.to_thread(path.write_bytes, picture)
+
+
+async def _graphiql(data_dir: Path) -> bytes:
+    """Create some tasks, and run the example query in GraphiQL."""
+    async with FakeDiscord() as fake:
+        settings = {
+            "API_KEY": API_KEY,
+            "DATA_DIR": str(data_dir),
+            "DISCORD_ORIGINS": fake.origin,
+        }
+        async with running(settings) as service:
+            await _create_tasks(service, fake)
+            picture = await _picture(service)
+            await service.stop()
+    return picture
+
+
+async def _sandbox(data_dir: Path) -> bytes:
+    """Wait for the messages of the samples."""
+    async with sandboxed(data_dir) as sandbox, browsing() as page:
+        await page.resize(1200, 620, is_dark=True)
+        await page.open(f"{sandbox.url}/")
+        samples = "document.querySelectorAll('article').length >= 2"
+        await page.wait_for(samples, what="sample messages")
+        await page.wait_for("document.getElementById('apiKey').textContent", what="key")
+        return await page.screenshot()
 
 
 async def _create_tasks(service: Service, fake: FakeDiscord) -> None:

@@ -4,9 +4,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from engine.claims import Claim, claim, release
+from engine.claims import Claim, claim
 from engine.ending import Finished
 from engine.finish import record
+from engine.releases import release
 from engine.service import TaskService
 from models.database import Connection, Database
 from models.enums import LogStatus

@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 
 from engine.cipher import WebhookCipher
 from engine.claims import _CLAIM, _arguments, claim
+from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.service import TaskService
 from engine.ticks import Tick, store_ticks
 from engine.worker import MAX_UNRECORDED
@@ -21,11 +22,11 @@ from models.enums import LogStatus, OverlapPolicy
 from models.runtime import WebhookLane
 from models.task import Task
 from models.task_log import TaskLog
+from sandbox.discord_rules import Limit
 from tests.acceptance.running import API_KEY, Service, running
 from tests.backlog import add_tasks, queue_attempts
 from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, StartEngine, make_service
 from tests.fake_discord import FakeDiscord
-from tests.fake_discord_rules import Limit
 from tests.plans import scanned_whole
 from tests.tasks import ACTOR, logs_of, make_task, move_cursor
 from tests.waiting import wait_until
@@ -142,12 +143,55 @@ async def test_webhook_that_was_served_least_recently_has_its_turn_first(
     assert order == [new.id, earlier.id, later.id]
 
 
+@pytest.mark.parametrize("queue", [trigger, tick])
+async def test_half_of_the_room_is_for_what_came_last(
+    database: Database,
+    service: TaskService,
+    fake_discord: FakeDiscord,
+    queue: Callable[[Database, TaskService, Task], Awaitable[None]],
+) -> None:
+    """A webhook that was served a moment ago would be the last of a burst."""
+    burst = [await make_task(service, fake_discord) for _ in range(8)]
+    frequent = await make_task(service, fake_discord)
+    await WebhookLane.create(
+        webhook_key=frequent.webhook_key, origin=frequent.origin, open_at=datetime.now(UTC)
+    )
+    for task in (*burst, frequent):
+        await queue(database, service, task)
+
+    first = await claim_some(database, 4)
+    second = await claim_some(database, 4)
+
+    assert frequent.id in first
+    assert len({*first, *second}) == 8
+    # The other half is for those that have waited longest.
+    assert {task.id for task in burst[:2]} <= {*first, *second}
+
+
+async def test_what_was_given_back_or_retried_is_fresh_no_more(
+    database: Database, service: TaskService, fake_discord: FakeDiscord
+) -> None:
+    task = await make_task(service, fake_discord)
+    for _ in range(2):  # the second waits behind the first
+        await service.trigger(ACTOR, task.id)
+    async with database.transaction() as connection:
+        await lock_lanes(connection, [task.webhook_key])
+        await settle_lanes(connection, [LaneEnd(webhook_key=task.webhook_key)], instance_id=uuid4())
+
+    lane = await WebhookLane.get(webhook_key=task.webhook_key)
+    assert (lane.next_at is not None, lane.fresh_at) == (True, None)
+
+
 async def claim_one(database: Database) -> UUID:
+    return (await claim_some(database, 1))[0]
+
+
+async def claim_some(database: Database, limit: int) -> list[UUID]:
     async with database.connection() as connection:
         claimed = await claim(
-            connection, instance_id=uuid4(), limit=1, budget=NO_BUDGET, claimed_at=0.0
+            connection, instance_id=uuid4(), limit=limit, budget=NO_BUDGET, claimed_at=0.0
         )
-    return claimed.claims[0].task_id
+    return [one.task_id for one in claimed.claims]
 
 
 async def test_claim_of_a_large_backlog_reads_by_index_only(

@@ -14,9 +14,9 @@ from engine.client import DiscordClient
 from engine.discord import parse_webhook_url
 from engine.limits import lane_pause_seconds
 from engine.verdict import FailureKind, Outcome, Stops, TransportFailure, Verdict, Waits, judge
+from sandbox.discord_rules import Limit
 from tests import fake_discord_behaviours as behaviours
 from tests.fake_discord import Down, FakeDiscord
-from tests.fake_discord_rules import Limit
 
 BODY = b'{"content":"hello"}'
 

@@ -7,10 +7,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from engine.claims import Claim, Claimed, claim, release
+from engine.claims import Claim, Claimed, claim
 from engine.ending import Finished
 from engine.finish import record
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
+from engine.releases import release
 from engine.service import TaskService
 from engine.ticks import Stored, Tick, store_ticks
 from models.database import Connection, Database

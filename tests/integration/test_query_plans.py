@@ -16,6 +16,7 @@ from engine import (
     finish,
     gauges,
     lanes,
+    releases,
     retention,
     statistics,
     sweep,
@@ -169,7 +170,7 @@ async def test_time_of_the_next_claim(seeded: "asyncpg.Connection[asyncpg.Record
 async def test_release(seeded: "asyncpg.Connection[asyncpg.Record]") -> None:
     rows = (await queued_logs(seeded))[:10]
     started = [datetime.now(UTC)] * len(rows)
-    whole = await scanned_whole(seeded, claims._RELEASE, uuid4(), ids_of(rows), started)
+    whole = await scanned_whole(seeded, releases._RELEASE, uuid4(), ids_of(rows), started)
 
     assert whole <= {"webhook_lanes"}
 

@@ -381,7 +381,7 @@ async def test_lost_ticks_ask_for_one_comparison_a_second_while_the_database_fai
 ) -> None:
     """Each failure asks for the next, and each lost batch too: they must not add up."""
     loop = asyncio.get_running_loop()
-    await run_sql(database, "alter table task_cursors rename column cursor to elsewhere")
+    await run_sql(database, "alter table tasks rename column version to elsewhere")
     began = loop.time()
     with capture_logs() as log:
         for number in range(8):
@@ -392,7 +392,7 @@ async def test_lost_ticks_ask_for_one_comparison_a_second_while_the_database_fai
             what="fourth comparison",
         )
 
-    await run_sql(database, "alter table task_cursors rename column elsewhere to cursor")
+    await run_sql(database, "alter table tasks rename column elsewhere to version")
     assert loop.time() - began > 3.0
 
 
@@ -439,13 +439,13 @@ async def test_change_is_answered_while_the_database_fails_the_comparison(
 ) -> None:
     """It is stored; that the engine knows of it may come later."""
     task = await make_task(make_service(cipher, fake_discord.origin, engine), fake_discord)
-    await run_sql(database, "alter table task_cursors rename column cursor to elsewhere")
+    await run_sql(database, "alter table tasks rename column version to elsewhere")
 
     waiting = asyncio.create_task(engine.applied(task.id))
     await asyncio.sleep(0)
     engine._scheduler.reconcile_soon()
     done, _ = await asyncio.wait([waiting], timeout=3)
 
-    await run_sql(database, "alter table task_cursors rename column elsewhere to cursor")
+    await run_sql(database, "alter table tasks rename column elsewhere to version")
     await asyncio.wait([waiting], timeout=5)
     assert done == {waiting}
