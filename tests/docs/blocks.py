@@ -16,6 +16,8 @@ from graphql import (
 
 ROOT = Path(__file__).resolve().parents[2]
 
+FOLDERS = ("bench", "deploy", "docs", "sandbox", "scripts", "web")
+
 LANGUAGES = {"graphql", "js", "json", "python", "sh", "text", "ts", "yaml"}
 """What the tests know how to check; a block of another language, or of none, is a failure."""
 
@@ -67,7 +69,10 @@ class Step:
 
 def pages() -> list[Path]:
     """Return the project's Markdown files, relative to its root."""
-    found = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/**/*.md")]
+    found = [
+        *ROOT.glob("*.md"),
+        *(path for folder in FOLDERS for path in ROOT.glob(f"{folder}/**/*.md")),
+    ]
     return sorted(path.relative_to(ROOT) for path in found)
 
 

@@ -29,7 +29,6 @@ ELSEWHERE = frozenset(
         "docker-compose.prod.yml",
         "docker-compose.roles.yml",
         "docker-compose.yml",
-        "sandbox",
         "scripts/backup.sh",
         "scripts/deploy.sh",
         "scripts/migrate.sh",
@@ -50,7 +49,7 @@ _DOCKER_VALUES = {"-f", "--file", "--scale", "--tail", "--since", "--user", "--f
 def commands(text: str) -> Iterator[list[str]]:
     """Yield the words of each command of a block, without assignments before it."""
     lexer = shlex.shlex(
-        text.replace("\\\n", " ").replace("\n", " ;\n"), posix=True, punctuation_chars=";&|"
+        text.replace("\\\n", " ").replace("\n", "\n;\n"), posix=True, punctuation_chars=";&|"
     )
     lexer.whitespace_split = True
     words: list[str] = []
