@@ -1,6 +1,7 @@
 """Every block of every page is of a kind that the tests check, and says what is true."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -141,6 +142,12 @@ def test_every_target_of_make_is_in_the_readme_or_on_the_page_of_the_tests() -> 
     text = (ROOT / "README.md").read_text() + (ROOT / "docs/TESTING.md").read_text()
 
     assert [name for name in sorted(targets() - {"help"}) if f"make {name}" not in text] == []
+
+
+def test_make_alone_lists_every_target() -> None:
+    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    assert set(re.findall(r"^  make ([a-z0-9]+) +\S", listed, re.MULTILINE)) == targets()
 
 
 @pytest.mark.parametrize(
