@@ -17,7 +17,7 @@ test: ## run all tests, with coverage
 	@$(DEV)
 	@$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report=term
 
-e2e: ## run the tests with Node's clients, a browser and Redis, installing what is missing
+e2e: ## run the tests with Node's clients, a browser, Redis, nginx and the image's steps
 	@$(DEV)
 	@sh scripts/e2e.sh $(args)
 
