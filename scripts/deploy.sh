@@ -30,14 +30,14 @@ start() {
 
 roll_back() {
     say "The new version didn't start. Its last lines:"
-    docker compose logs --tail 50 "$service" >&2 || true
+    docker compose logs --tail 30 >&2 || true
     if ! docker image inspect "$image:previous" >/dev/null 2>&1; then
         say "There is no earlier version to go back to."
         exit 1
     fi
     docker image tag "$image:previous" "$image:latest"
     if start; then
-        say "The earlier version runs again."
+        say "The earlier version runs again, on the database as the new one left it."
     else
         say "The earlier version didn't start either: see 'docker compose ps' and the logs."
     fi
@@ -58,6 +58,6 @@ export REVISION
 
 keep_previous
 docker compose build "$service"
-scripts/migrate.sh || roll_back
+bash scripts/migrate.sh || roll_back
 start || roll_back
 say "All copies are healthy."

@@ -5,5 +5,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # Traefik must not send requests to it.
-exec docker compose run --rm --no-TTY --label traefik.enable=false \
+exec docker compose run --rm -T --label traefik.enable=false \
     attendance-task-scheduler python main.py migrate

@@ -16,6 +16,6 @@ if [ -n "${DATABASE_URL:-}" ]; then
     unset DATABASE_URL
     connection=(--dbname "$url")
 else
-    run=(docker compose exec --no-TTY postgres)
+    run=(docker compose exec -T postgres)
     connection=(--username task_scheduler --dbname task_scheduler)
 fi

@@ -120,6 +120,39 @@ async def test_backup_restored_elsewhere_is_the_same_and_runs(
         assert await service.stop() == 0
 
 
+async def test_database_of_the_compose_project_is_what_is_meant_without_a_url(
+    server_url: str, template: str, tmp_path: Path
+) -> None:
+    name = "task_scheduler"
+    url = of_database(server_url, name)
+    (tmp_path / "docker").write_text(
+        '#!/bin/bash\n[ "${*:1:4}" = "compose exec -T postgres" ] && exec "${@:5}"\n'
+    )
+    (tmp_path / "docker").chmod(0o755)
+
+    async def run(name: str, *arguments: str) -> str:
+        settings = {"PGHOST": credentials(url)["host"]}
+        path = (tmp_path, postgres_programs())
+        status, output = await script(name, *arguments, settings=settings, path=path)
+        assert status == 0, output
+        return output.strip()
+
+    async with connected(server_url) as admin:
+        await admin.execute(f"drop database if exists {name}")  # the server's own, unused here
+        await admin.execute(f"create role {name} superuser login")
+        await admin.execute(f'create database {name} template "{template}" owner {name}')
+        try:
+            before = await contents(url)
+            file = await run("backup", str(tmp_path))
+            async with connected(url) as connection:
+                await connection.execute("drop table audit_logs")
+            await run("restore", "--replace", file)
+            assert await contents(url) == before
+        finally:
+            await admin.execute(f"drop database {name} with (force)")
+            await admin.execute(f"drop role {name}")
+
+
 async def test_database_with_tables_is_overwritten_only_on_demand(
     database_url: str, tmp_path: Path
 ) -> None:

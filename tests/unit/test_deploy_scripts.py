@@ -36,6 +36,17 @@ def running_well(image: str = "old") -> FakeDocker:
     return FakeDocker(tags={LATEST: image}, copies=[image, image])
 
 
+@pytest.mark.parametrize(
+    "name", ["setup", "deploy", "migrate", "seed", "test", "backup", "restore"]
+)
+def test_script_ends_at_the_first_failure(name: str) -> None:
+    path = ROOT / "scripts" / f"{name}.sh"
+
+    assert path.read_text().startswith("#!/usr/bin/env bash\n# ")
+    assert "\nset -euo pipefail\n" in path.read_text()
+    assert path.stat().st_mode & 0o111
+
+
 async def test_first_deployment_builds_migrates_and_starts_in_this_order(folder: Path) -> None:
     status, output, docker = await deploy(folder, FakeDocker())
 
@@ -64,7 +75,7 @@ async def test_version_that_does_not_start_is_rolled_back(folder: Path) -> None:
 
     assert (status, docker.copies) == (1, ["old", "old"])
     assert docker.tags[LATEST] == "old"
-    assert "The earlier version runs again." in output
+    assert "The earlier version runs again" in output
 
 
 async def test_failed_migration_never_starts_the_new_version(folder: Path) -> None:
