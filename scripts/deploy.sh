@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Build the image, bring the database to its version, start the copies and wait until all are
 # healthy. If anything fails after the build, the image that ran healthily before is started again.
-# Usage: scripts/deploy.sh, with .env from scripts/setup.sh and Docker Compose 2.24 or newer.
+# Usage: scripts/deploy.sh, with .env from scripts/setup.sh and Docker Compose 2.30 or newer.
 # DEPLOY_WAIT_SECONDS: how long the copies may take to become healthy; 180 if unset.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,25 +1,21 @@
 """The image's steps in a clean folder, and the service of that, as nobody special."""
 
 import asyncio
-import signal
-import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import parse_qs, urlsplit
 
-import aiohttp
 import asyncpg
 import pytest
 from cryptography.fernet import Fernet
 
 from models.orm import credentials
+from tests.acceptance.running import following
 from tests.e2e.image import Image, built_image
-from tests.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(900)
 
 API_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-STOP_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -55,21 +51,20 @@ async def by_tcp(url: str) -> AsyncIterator[str]:
 
 
 async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
     writer.close()
 
 
 @pytest.fixture
 def settings(new_database: str) -> dict[str, str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     return {
         "API_KEY": API_KEY,
         "DATABASE_URL": new_database,
         "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        "PORT": str(port),
+        "PORT": "0",
     }
 
 
@@ -96,37 +91,21 @@ async def test_image_serves_and_stops_without_writing_anything(
     image: Image, settings: dict[str, str]
 ) -> None:
     before = image.files()
-    url = f"http://127.0.0.1:{settings['PORT']}"
-    service = await start(image, image.command("CMD"), settings)
-    output = asyncio.create_task(service.communicate())
-    try:
+    process = await start(image, image.command("CMD"), settings)
+    async with following(process) as service:
+        ask = image.command("HEALTHCHECK"), {"PORT": str(urlsplit(service.url).port)}
+        assert await status_of(image, *ask) == 0
+        status, body = await service.post("{ dashboardStats { total } }", key=API_KEY)
+        assert (status, body) == (200, {"data": {"dashboardStats": {"total": 0}}})
+        page = f"{service.url}/graphql"
+        async with service.http.get(page, headers={"Accept": "text/html"}) as answer:
+            assert "graphiql.min.js" in await answer.text()
+        async with service.http.get(f"{page}/assets/graphiql.min.js") as answer:
+            assert answer.status == 200
 
-        async def is_live() -> bool:
-            assert service.returncode is None, await output
-            return await status_of(image, image.command("HEALTHCHECK"), settings) == 0
-
-        await wait_until(is_live, what="live service", timeout_seconds=60)
-        async with aiohttp.ClientSession() as http:
-            headers = {"X-API-Key": API_KEY}
-            async with http.get(f"{url}/health") as answer:
-                assert answer.status == 200, await answer.text()
-            query = {"query": "{ dashboardStats { total } }"}
-            async with http.post(f"{url}/graphql", json=query, headers=headers) as answer:
-                assert await answer.json() == {"data": {"dashboardStats": {"total": 0}}}
-            async with http.get(f"{url}/graphql", headers={"Accept": "text/html"}) as answer:
-                assert "graphiql.min.js" in await answer.text()
-            async with http.get(f"{url}/graphql/assets/graphiql.min.js") as answer:
-                assert answer.status == 200
-
-        service.send_signal(signal.SIGTERM)
-        printed, _ = await asyncio.wait_for(asyncio.shield(output), STOP_SECONDS)
-    finally:
-        if service.returncode is None:
-            service.kill()
-            await output
-    assert service.returncode == 0, printed
-    assert b"Traceback" not in printed
-    assert await status_of(image, image.command("HEALTHCHECK"), settings) != 0
+        assert await service.stop() == 0
+        assert await status_of(image, *ask) != 0
+    assert "Traceback" not in service.text
     assert image.files() == before
 
 
