@@ -20,11 +20,11 @@ test: ## run all tests, with coverage
 	@$(DEV)
 	@$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report=term
 
-e2e: ## run the tests with Node's clients, a browser and Redis, installing what is missing
+e2e: ## run the tests with Node's clients, a browser, Redis, nginx and the image's steps
 	@$(DEV)
 	@sh scripts/e2e.sh $(args)
 
-check: ## lint, types, direction of imports, SDL and repository rules
+check: ## lint, types, direction of imports, SDL, shell, containers and repository rules
 	@$(DEV)
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -32,6 +32,9 @@ check: ## lint, types, direction of imports, SDL and repository rules
 	@.venv/bin/lint-imports
 	@$(PY) -m schema.export --check
 	@$(PY) -m scripts.check_repo
+	@.venv/bin/shellcheck --external-sources $$(git ls-files '*.sh') .ci/run
+	@.venv/bin/hadolint Dockerfile
+	@.venv/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker-compose*.yml
 
 fmt: ## format the code and fix what ruff can fix
 	@$(DEV)

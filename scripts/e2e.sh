@@ -5,7 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 
 missing=
-for pair in curl:curl node:nodejs npm:npm chromium:chromium redis-server:redis-server; do
+for pair in curl:curl node:nodejs npm:npm chromium:chromium redis-server:redis-server nginx:nginx \
+    openssl:openssl; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then

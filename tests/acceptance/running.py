@@ -99,6 +99,13 @@ async def running(settings: Mapping[str, str], *, command: str = "serve") -> Asy
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+    async with following(process) as service:
+        yield service
+
+
+@asynccontextmanager
+async def following(process: asyncio.subprocess.Process) -> AsyncIterator[Service]:
+    """Wait until a program, whose output is a pipe, is healthy, and end it afterwards."""
     async with aiohttp.ClientSession() as http:
         service = Service(process=process, http=http)
         reading = asyncio.create_task(_read(service))
