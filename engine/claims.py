@@ -58,8 +58,6 @@ class Claim:
 # What a claim costs must not grow with what waits, however wrong the statistics are after a burst:
 # so lanes are read in the order of their index, which a bitmap would lose, and tables are looked up
 # by arrays and laterals with limits, which can't become walks over the whole.
-_IN_ORDER = "set local enable_bitmapscan = off"
-
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
 # The budget is reckoned from when its row was locked: whoever waited for it sends later.
 # Half of the room is for what came last, see docs/decisions/0026.
@@ -221,12 +219,13 @@ class Claimed:
 async def claim(
     connection: Connection, *, instance_id: UUID, limit: int, budget: Budget, claimed_at: float
 ) -> Claimed:
-    """Claim up to `limit` due attempts for this copy, in a transaction of its own.
+    """Claim up to `limit` due attempts for this copy, in one statement of its own transaction.
 
     `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
-    async with connection.transaction():
-        await connection.execute(_IN_ORDER)
+    # No transaction around it: a copy that stands still in between would keep its locks.
+    await connection.execute("set enable_bitmapscan = off")
+    try:
         rows = await connection.fetch(
             _CLAIM,
             instance_id,
@@ -237,6 +236,8 @@ async def claim(
             timedelta(seconds=CHANNEL_RESERVE_SECONDS),
             timedelta(seconds=PROBE_SECONDS),
         )
+    finally:
+        await connection.execute("reset enable_bitmapscan")
     return Claimed(
         claims=[_claim(row, claimed_at) for row in rows if row["id"] is not None],
         idle_lanes=[row["webhook_key"] for row in rows if row["id"] is None],

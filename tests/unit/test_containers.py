@@ -219,7 +219,7 @@ def test_image_runs_the_service_as_nobody_special() -> None:
 def test_image_has_every_package_of_the_program() -> None:
     sources = [source for copy in stages()["runtime"].copies for source in copy.sources]
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    of_work = {"bench", "scripts", "tests"}
+    of_work = {"bench", "sandbox", "scripts", "tests"}
 
     assert packages - of_work <= set(sources)
     assert {path.name for path in ROOT.glob("*.py")} <= set(sources)
