@@ -23,6 +23,7 @@ from engine.instance import TASKS_CHANNEL, WORK_CHANNEL, Instance
 from engine.limits import Budget
 from engine.live_feed import LiveFeed
 from engine.log_counts import LogFold
+from engine.parts import keep_running
 from engine.retention import Retention
 from engine.scheduler import Scheduler
 from engine.stored_urls import StoredUrls
@@ -30,7 +31,6 @@ from engine.worker import Worker
 from models.database import Database
 from models.errors import DatabaseUnavailable
 
-RESTART_SECONDS = 1.0
 CLOCK_WARNING_SECONDS = 2.0
 # Ticks may be late by less than this until their timers have run out.
 STEP_SECONDS = 0.2
@@ -82,6 +82,7 @@ class Engine:
         self.cache = cache or Cache()
         self._database = database
         self._options = options
+        self._on_ready = on_ready
         self._wall_clock = wall_clock
         self._clock = DatabaseClock(monotonic)
         self._client = DiscordClient()
@@ -164,6 +165,8 @@ class Engine:
             self._spawn("log_fold", LogFold(self._database).run)
         if self.serves:
             self._spawn("live_feed", self.live_feed.run)
+        if not self.schedules:  # else once all tasks are loaded
+            self._on_ready()
         log.info(
             "engine_started", instance_id=str(self._instance.id), roles=sorted(self._options.roles)
         )
@@ -280,7 +283,7 @@ class Engine:
 
     def _spawn(self, name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
         # A clean context: started during a request, a part would keep that request's transaction.
-        part = _keep_running(name, run)
+        part = keep_running(name, run)
         self._tasks[name] = asyncio.create_task(part, name=name, context=contextvars.Context())
 
     async def _cancel(self, *names: str) -> None:
@@ -288,13 +291,3 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _keep_running(name: str, run: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run a part until it ends or is cancelled; an error that nobody expected starts it again."""
-    while True:
-        try:
-            return await run()
-        except Exception:
-            log.exception("part_failed", part=name)
-            await asyncio.sleep(RESTART_SECONDS)

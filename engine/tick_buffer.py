@@ -74,23 +74,41 @@ class TickBuffer:
     async def flush(self) -> None:
         """Store what the buffer holds now."""
         self._filled.clear()
-        entries, self._entries = self._entries, []
-        if entries and self._elapsed() - self._oldest_at > MAX_AGE_SECONDS:
-            self.drop("held up")
-            return
+        pending = self._take()
         early: list[Tick] = []
         drops = self._drops
-        for start in range(0, len(entries), BATCH):
+        while pending:
+            batch, pending = pending[:BATCH], pending[BATCH:]
             try:
-                stored = await self._store(entries[start : start + BATCH])
+                stored = await self._store(batch)
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 self.drop(type(error).__name__)
                 return
             early += stored.early
+            pending = self._with_what_came(pending)
         # Dropped meanwhile, they are covered by the cursors too.
         if early and drops == self._drops:
             self._entries[:0] = early
             asyncio.get_running_loop().call_later(EARLY_SECONDS, self._filled.set)
+
+    def _take(self) -> list[Tick]:
+        entries, self._entries = self._entries, []
+        if entries and self._elapsed() - self._oldest_at > MAX_AGE_SECONDS:
+            self.drop("held up")
+            return []
+        return entries
+
+    def _with_what_came(self, pending: list[Tick]) -> list[Tick]:
+        """Return what is left of a burst, behind what came meanwhile and has no earlier tick there.
+
+        So who ticks a second after the burst needn't wait for all of it.
+        """
+        if not (pending and self._entries):
+            return pending
+        waiting = {tick.task_id for tick in pending}
+        came = self._take()
+        first = [tick for tick in came if tick.task_id not in waiting]
+        return [*first, *pending, *(tick for tick in came if tick.task_id in waiting)]
 
     def drop(self, reason: str) -> None:
         """Forget what the buffer holds; the cursors cover it."""

@@ -15,6 +15,8 @@ from uuid import UUID
 from graphql import (
     GraphQLField,
     GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLResolveInfo,
     GraphQLSchema,
     Undefined,
     is_leaf_type,
@@ -123,6 +125,46 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         if isinstance(rest, dict):
             return results | rest
         return _joined(results, rest)
+
+    def complete_iterable_value(  # noqa: PLR0917 - the base's
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[Any],
+        path: Path,
+        items: Iterable[Any],
+        position_context: Any,  # noqa: ANN401 - passed on as it is
+    ) -> AwaitableOrValue[list[Any]]:
+        """Return the list's answer; one of objects with nothing but leaves is read at once."""
+        answers = self._read_list(item_type, field_details_list, path, items)
+        if answers is not None:
+            return answers
+        return super().complete_iterable_value(
+            item_type, field_details_list, info, path, items, position_context
+        )
+
+    def _read_list(
+        self,
+        item_type: GraphQLOutputType,
+        field_details_list: FieldDetailsList,
+        path: Path,
+        items: Iterable[Any],
+    ) -> list[dict[str, Any]] | None:
+        """Return the answers of the objects, None if any of them needs the stock executor."""
+        type_ = item_type.of_type if is_non_null_type(item_type) else item_type
+        if not isinstance(type_, GraphQLObjectType) or type_.is_type_of:
+            return None
+        if not isinstance(items, list) or self.get_stream_usage(field_details_list, path):
+            return None
+        selection, deferred, _ = self.collect_subfields(type_, field_details_list)
+        plan = self._plan(type_, selection, path)
+        if deferred or plan.others:
+            return None
+        answers = [dict[str, Any].fromkeys(selection) for _ in items]
+        is_read = all(
+            _read(plan.leaves, item, answer) for item, answer in zip(items, answers, strict=True)
+        )
+        return answers if is_read else None
 
     def _plan(
         self, parent_type: GraphQLObjectType, selection: GroupedFieldSet, path: Path | None

@@ -135,6 +135,7 @@ async def start_engine(
             elapsed: Callable[[], float] = sleepless,
             cache: Cache | None = None,
             keys: WebhookCipher | None = None,
+            on_ready: Callable[[], None] = lambda: None,
         ) -> Engine:
             options = EngineOptions(
                 roles=roles,
@@ -152,6 +153,7 @@ async def start_engine(
                 cache=cache,
                 wall_clock=wall_clock,
                 elapsed=elapsed,
+                on_ready=on_ready,
             )
             return await stack.enter_async_context(_running(engine))
 

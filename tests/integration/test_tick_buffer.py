@@ -14,13 +14,14 @@ from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.service import TaskService
 from engine.tick_buffer import BATCH, MAX_AGE_SECONDS, MAX_ENTRIES, TickBuffer
-from engine.ticks import Tick
+from engine.ticks import _STORE, Tick
 from models.database import Database
 from models.enums import LogStatus, MisfirePolicy, OverlapPolicy, RunTrigger
 from models.task import Task, TaskCursor
 from models.task_log import TaskLog
 from tests.conftest import RUN_DEADLINE_SECONDS, StartEngine, make_service
 from tests.fake_discord import FakeDiscord
+from tests.lossy_database import LossyDatabase
 from tests.tasks import ACTOR, logs_of, make_task, move_cursor
 from tests.waiting import wait_until
 
@@ -449,3 +450,30 @@ async def test_change_is_answered_while_the_database_fails_the_comparison(
     await run_sql(database, "alter table tasks rename column elsewhere to version")
     await asyncio.wait([waiting], timeout=5)
     assert done == {waiting}
+
+
+async def test_what_comes_during_a_burst_is_stored_before_the_rest_of_it(
+    database_url: str, service: TaskService, fake_discord: FakeDiscord, task: Task
+) -> None:
+    """But not before earlier ticks of its own task."""
+    database = await LossyDatabase.connect(database_url)
+    other = await make_task(service, fake_discord, overlap_policy=OverlapPolicy.ALLOW)
+    await move_cursor(database, other, back=timedelta(hours=1))
+    burst, more = await ticks_of(task, 2 * BATCH + 1), await ticks_of(other, 1)
+    watched = Watched(database)
+    database.holds_answer_of = _STORE
+    watched.buffer.put(burst[:-1])
+    async with watched.running():
+        await database.is_held.wait()
+        watched.buffer.put([burst[-1], *more])
+        database.is_let_go.set()
+
+        async def is_stored() -> bool:
+            return await TaskLog.filter(task_id=task.id).count() == len(burst)
+
+        await wait_until(is_stored, what="end of the burst")
+
+    (late,) = await TaskLog.filter(task_id=other.id)
+    rows = await TaskLog.filter(task_id=task.id).order_by("-scheduled_for")
+    assert [row.created_at > late.created_at for row in rows[:2]] == [True, True]
+    assert watched.holes == []

@@ -392,3 +392,14 @@ async def test_change_by_hand_in_another_copy_arrives_by_reload(
         return (await engine.status()).scheduled_jobs == 0
 
     await wait_until(has_none, what="end of the job")
+
+
+@pytest.mark.parametrize("roles", [{"scheduler"}, {"worker"}, {"api", "scheduler", "worker"}])
+async def test_engine_tells_once_when_it_is_ready(
+    start_engine: StartEngine, roles: set[str]
+) -> None:
+    ready: list[bool] = []
+    engine = await start_engine(roles=frozenset(roles), on_ready=lambda: ready.append(True))
+    await engine.reloaded()
+
+    assert ready == [True]
