@@ -18,8 +18,9 @@ MODEL_MODULES = [
 class _Unreset(asyncpg.Connection):
     """A pooled connection that needs no query when it is given back.
 
-    Nothing that the pool's users leave behind has to be undone: no settings, no cursors, no session
-    locks. What is open of a transaction is rolled back all the same.
+    Nothing that the pool's users leave behind has to be undone: no cursors, no session locks, and
+    who changes a setting (engine/claims.py) turns it back. What is open of a transaction is rolled
+    back all the same.
     """
 
     def get_reset_query(self) -> str:

@@ -168,7 +168,7 @@ async def test_half_of_the_room_is_for_what_came_last(
     assert {task.id for task in burst[:2]} <= {*first, *second}
 
 
-async def test_what_was_given_back_or_retried_is_fresh_no_more(
+async def test_webhook_that_was_settled_is_fresh_no_more(
     database: Database, service: TaskService, fake_discord: FakeDiscord
 ) -> None:
     task = await make_task(service, fake_discord)
