@@ -90,7 +90,7 @@ with watched as (
     from gates g cross join lateral (
         select webhook_key, origin, dead_reason, channel_id, next_at from webhook_lanes w
         where origin = g.origin and fresh_at is not null
-            and next_at <= statement_timestamp() and owner is null
+            and (next_at <= statement_timestamp()) is true and owner is null
             and not exists (select from webhook_channels c
                 where c.channel_id = w.channel_id and c.opens_at > statement_timestamp())
         order by fresh_at desc limit least(greatest(g.room, 0), $2) / 2
@@ -188,6 +188,9 @@ left join lateral (
 order by c.scheduled_for
 """
 
+_BY_INDEX = "set enable_bitmapscan = off; set enable_seqscan = off"
+_AS_BEFORE = "reset enable_bitmapscan; reset enable_seqscan"
+
 # When the next lane or channel opens; null when nothing waits.
 _NEXT = """
 select extract(epoch from least((
@@ -224,7 +227,7 @@ async def claim(
     `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
     # No transaction around it: a copy that stands still in between would keep its locks.
-    await connection.execute("set enable_bitmapscan = off")
+    await connection.execute(_BY_INDEX)
     try:
         rows = await connection.fetch(
             _CLAIM,
@@ -237,7 +240,7 @@ async def claim(
             timedelta(seconds=PROBE_SECONDS),
         )
     finally:
-        await connection.execute("reset enable_bitmapscan")
+        await connection.execute(_AS_BEFORE)
     return Claimed(
         claims=[_claim(row, claimed_at) for row in rows if row["id"] is not None],
         idle_lanes=[row["webhook_key"] for row in rows if row["id"] is None],

@@ -60,9 +60,18 @@ async def add_tasks(
 
 
 async def queue_attempts(
-    database: Database, task_ids: Sequence[UUID], each: int, *, step: timedelta
+    database: Database,
+    task_ids: Sequence[UUID],
+    each: int,
+    *,
+    step: timedelta,
+    analyze: bool = True,
 ) -> None:
-    """Queue so many attempts of each of these tasks: the newest due now, the others before it."""
+    """Queue so many attempts of each of these tasks: the newest due now, the others before it.
+
+    With `analyze` the database's statistics know of them.
+    """
     async with database.connection() as connection:
         await connection.execute(_ATTEMPTS, task_ids, each, step)
-        await connection.execute("analyze tasks, task_cursors, task_logs, webhook_lanes")
+        if analyze:
+            await connection.execute("analyze tasks, task_cursors, task_logs, webhook_lanes")
