@@ -16,7 +16,7 @@ from models.errors import DatabaseUnavailable
 MAX_ENTRIES = 50_000
 # After this, a tick would be a misfire anyway.
 MAX_AGE_SECONDS = 5.0
-BATCH = 500
+BATCH = 200
 EARLY_SECONDS = 0.005
 COALESCE_SECONDS = 0.003
 
@@ -78,14 +78,13 @@ class TickBuffer:
         early: list[Tick] = []
         drops = self._drops
         while pending:
-            batch, pending = pending[:BATCH], pending[BATCH:]
+            batch, pending = self._next_batch(pending)
             try:
                 stored = await self._store(batch)
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
                 self.drop(type(error).__name__)
                 return
             early += stored.early
-            pending = self._with_what_came(pending)
         # Dropped meanwhile, they are covered by the cursors too.
         if early and drops == self._drops:
             self._entries[:0] = early
@@ -98,17 +97,20 @@ class TickBuffer:
             return []
         return entries
 
-    def _with_what_came(self, pending: list[Tick]) -> list[Tick]:
-        """Return what is left of a burst, behind what came meanwhile and has no earlier tick there.
+    def _next_batch(self, pending: list[Tick]) -> tuple[list[Tick], list[Tick]]:
+        """Return what to store next, and what is left.
 
-        So who ticks a second after the burst needn't wait for all of it.
+        What came meanwhile has a batch of its own, unless a tick of its task is still pending: so
+        who ticks a second after a burst waits neither for the burst nor with it.
         """
-        if not (pending and self._entries):
-            return pending
-        waiting = {tick.task_id for tick in pending}
-        came = self._take()
-        first = [tick for tick in came if tick.task_id not in waiting]
-        return [*first, *pending, *(tick for tick in came if tick.task_id in waiting)]
+        if self._entries:
+            waiting = {tick.task_id for tick in pending}
+            came = self._take()
+            if first := [tick for tick in came if tick.task_id not in waiting]:
+                behind = [tick for tick in came if tick.task_id in waiting]
+                return first[:BATCH], [*first[BATCH:], *pending, *behind]
+            pending = [*pending, *came]
+        return pending[:BATCH], pending[BATCH:]
 
     def drop(self, reason: str) -> None:
         """Forget what the buffer holds; the cursors cover it."""

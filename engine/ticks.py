@@ -117,7 +117,7 @@ with batch as (
 ), waiting as (
     -- Due since it last was served, so that it comes before webhooks with more to send.
     insert into webhook_lanes (webhook_key, origin, next_at, fresh_at)
-    select webhook_key, min(origin), 'epoch', statement_timestamp() from live
+    select webhook_key, min(origin), 'epoch', max(tick) from live
     where status = 'QUEUED' group by webhook_key order by webhook_key
     on conflict (webhook_key) do update set
         origin = excluded.origin,
