@@ -1,8 +1,8 @@
 """Deliver one claimed attempt: is it still to be sent, send it, say how it ended."""
 
+import math
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 
@@ -37,6 +37,28 @@ ROUND_TRIPS = 200
 _COMPONENTS = '"components"'
 
 
+class _RoundTrips:
+    """The shortest of the last ROUND_TRIPS to twice as many; 0 until there are so many."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._of_this_round = math.inf
+        self._of_the_last = math.inf
+
+    @property
+    def shortest_seconds(self) -> float:
+        """Return what is known."""
+        is_known = self._of_the_last < math.inf
+        return min(self._of_this_round, self._of_the_last) if is_known else 0.0
+
+    def note(self, seconds: float) -> None:
+        """Take another."""
+        self._count += 1
+        self._of_this_round = min(self._of_this_round, seconds)
+        if self._count == ROUND_TRIPS:
+            self._of_the_last, self._of_this_round, self._count = self._of_this_round, math.inf, 0
+
+
 class Delivery:
     """Sends claims through the one HTTP client; knows nothing of the database."""
 
@@ -56,7 +78,7 @@ class Delivery:
         self._clock = clock
         self._monotonic = monotonic
         self._jitter = jitter
-        self._durations: deque[float] = deque(maxlen=ROUND_TRIPS)
+        self._round_trips = _RoundTrips()
 
     def settle_unsent(self, claim: Claim) -> Finished | None:
         """Return how the attempt ends without being sent; None if it is to be sent."""
@@ -162,10 +184,8 @@ class Delivery:
         if verdict.outcome is Outcome.NOT_SENT and verdict.http_status is None:
             return None
         if duration_seconds is not None:
-            self._durations.append(duration_seconds)
-        is_known = len(self._durations) == ROUND_TRIPS
-        shortest_seconds = min(self._durations) if is_known else 0.0
-        return datetime.fromtimestamp(self._clock() - shortest_seconds, UTC)
+            self._round_trips.note(duration_seconds)
+        return datetime.fromtimestamp(self._clock() - self._round_trips.shortest_seconds, UTC)
 
 
 def _ms(seconds: float | None) -> float | None:
