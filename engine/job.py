@@ -54,6 +54,7 @@ class TaskJob(Cron):  # type: ignore[misc] # aiocron has no types
         "_on_ticks",
         "_seen",
         "_since",
+        "checksum",
         "cronsim",
         "future",
         "handle",
@@ -76,6 +77,7 @@ class TaskJob(Cron):  # type: ignore[misc] # aiocron has no types
         *,
         task_id: UUID,
         version: int,
+        checksum: int,
         schedule: Ticking,
         loop: AbstractEventLoop,
         clock: Callable[[], float],
@@ -94,6 +96,7 @@ class TaskJob(Cron):  # type: ignore[misc] # aiocron has no types
         self.spec = schedule.expression
         self.task_id = task_id
         self.version = version
+        self.checksum = checksum
         self.schedule = schedule
         self.last_tick: datetime | None = None
         self.next_tick: datetime

@@ -1,4 +1,4 @@
-"""The jobs of this process: one per ACTIVE task."""
+"""The jobs of this process: one per ACTIVE task, and a checksum by which they are compared."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 from engine.job import TaskJob
-from engine.registry import TaskRow
+from engine.registry import TaskRow, Versions
 from engine.timetable import Timetable
 
 
@@ -24,6 +24,7 @@ class Jobs:
         self._on_ticks = on_ticks
         self._on_gap = on_gap
         self._by_task: dict[UUID, TaskJob] = {}
+        self._checksum = 0
 
     def __len__(self) -> int:
         return len(self._by_task)
@@ -39,6 +40,10 @@ class Jobs:
         """Return the task's job."""
         return self._by_task.get(task_id)
 
+    def versions(self) -> Versions:
+        """Return what `read_checksum` gives when the tasks have just these versions."""
+        return Versions(count=len(self._by_task), checksum=self._checksum)
+
     def has(self, task_id: UUID, version: int) -> bool:
         """Return whether the task has a job of this version or a newer one."""
         job = self._by_task.get(task_id)
@@ -50,6 +55,7 @@ class Jobs:
         job = TaskJob(
             task_id=row.id,
             version=row.version,
+            checksum=row.checksum,
             schedule=timetable,
             loop=asyncio.get_running_loop(),
             clock=self._clock,
@@ -58,18 +64,21 @@ class Jobs:
         )
         job.start(after)
         self._by_task[row.id] = job
+        self._checksum += row.checksum
 
     def stop(self, task_id: UUID) -> None:
         """Stop the task's job, if it has one."""
         job = self._by_task.pop(task_id, None)
         if job is not None:
             job.stop()
+            self._checksum -= job.checksum
 
     def stop_all(self) -> None:
         """Stop every job."""
         for job in self:
             job.stop()
         self._by_task.clear()
+        self._checksum = 0
 
     def reanchor(self) -> None:
         """Set all timers by the clock as it is now."""

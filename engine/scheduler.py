@@ -19,6 +19,7 @@ from engine.registry import (
     RANGE,
     TaskRow,
     find_lagging,
+    read_checksum,
     read_rows,
     read_versions,
 )
@@ -199,14 +200,20 @@ class Scheduler:
         self._wake.set()
 
     async def _compare(self) -> None:
-        """Walk over all ACTIVE tasks, and read those in full that differ from their jobs.
-
-        Changes that come meanwhile are not kept waiting.
-        """
+        """Make the jobs equal to the ACTIVE tasks, and ask for ticks that aren't accounted for."""
         # Handed over a while ago, and not stored yet.
         until = self._clock.now() - timedelta(seconds=RETRY_SECONDS)
         lagging = await find_lagging(self._database, self._jobs, until=until)
         await self._sync(lagging, gaps=lagging)
+        await self._apply_changes()
+        if await read_checksum(self._database) != self._jobs.versions():
+            await self._walk()
+
+    async def _walk(self) -> None:
+        """Go over all ACTIVE tasks, and read those in full that differ from their jobs.
+
+        Changes that come meanwhile are not kept waiting.
+        """
         absent = self._jobs.ids()
         after = UUID(int=0)
         while True:

@@ -104,6 +104,7 @@ def make_job(reports: Reports, expression: str, timezone: str = "UTC") -> TaskJo
     return TaskJob(
         task_id=TASK_ID,
         version=3,
+        checksum=7,
         schedule=parse_schedule(expression, timezone),
         loop=reports.loop.as_loop(),
         clock=reports.loop.clock,
