@@ -171,6 +171,8 @@ async def _run(
         root_path=settings.root_path,
         max_message_bytes=settings.max_body_bytes,
     )
+    # Once now, or it walks over the jobs time and again while they are loaded.
+    calm_collector()
     await engine.start()
     try:
         serving = asyncio.create_task(server.serve(sockets=[listener]))

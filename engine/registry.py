@@ -1,4 +1,4 @@
-"""What the scheduler reads of tasks: versions in ranges, full rows for differences, cursors."""
+"""What the scheduler reads of tasks: versions, by one checksum and in ranges, rows, cursors."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -11,6 +11,12 @@ from models.enums import MisfirePolicy
 
 RANGE = 1000
 
+# The jobs keep the same sum, of the hashes in `_ROWS`: only PostgreSQL knows how it hashes.
+_CHECKSUM = """
+select count(*), coalesce(sum(hashtextextended(id::text, version)), 0)::text
+from tasks where status = 'ACTIVE' and deleted_at is null
+"""
+
 _VERSIONS = """
 select id, version from tasks
 where status = 'ACTIVE' and deleted_at is null and id > $1 order by id limit $2
@@ -20,24 +26,43 @@ _CURSORS = "select task_id, cursor from task_cursors where task_id = any($1::uui
 
 _ROWS = """
 select t.id, t.version, t.schedule, t.timezone, t.misfire_policy, t.misfire_grace_seconds,
-    c.cursor, clock_timestamp() as read_at
+    hashtextextended(t.id::text, t.version) as checksum, c.cursor, clock_timestamp() as read_at
 from tasks t join task_cursors c on c.task_id = t.id
 where t.id = any($1::uuid[]) and t.status = 'ACTIVE' and t.deleted_at is null
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """How many ACTIVE tasks there are, and the sum of their checksums: equal for equal versions."""
+
+    count: int
+    checksum: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRow:
-    """An ACTIVE task as the scheduler needs it; `read_at` is the database's time of the reading."""
+    """An ACTIVE task as the scheduler needs it; `read_at` is the database's time of the reading.
+
+    The `checksum` is of its id and version.
+    """
 
     id: UUID
     version: int
+    checksum: int
     schedule: str
     timezone: str
     misfire_policy: MisfirePolicy
     misfire_grace_seconds: int
     cursor: datetime
     read_at: datetime
+
+
+async def read_checksum(database: Database) -> Versions:
+    """Return the count and the checksum of all ACTIVE tasks."""
+    async with database.connection() as connection:
+        ((count, checksum),) = await connection.fetch(_CHECKSUM)
+    return Versions(count=count, checksum=int(checksum))
 
 
 async def read_versions(database: Database, *, after: UUID) -> list[tuple[UUID, int]]:
@@ -75,6 +100,7 @@ async def read_rows(connection: Connection, ids: Collection[UUID]) -> list[TaskR
         TaskRow(
             id=row["id"],
             version=row["version"],
+            checksum=row["checksum"],
             schedule=row["schedule"],
             timezone=row["timezone"],
             misfire_policy=MisfirePolicy(row["misfire_policy"]),

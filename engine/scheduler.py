@@ -13,8 +13,17 @@ from engine.catch_up import Accounting, Gap
 from engine.clock import DatabaseClock
 from engine.errors import InvalidSchedule
 from engine.job import LATE_SECONDS, TaskJob
+from engine.jobs import Jobs
 from engine.metrics import JOBS
-from engine.registry import RANGE, TaskRow, find_lagging, read_rows, read_versions
+from engine.registry import (
+    RANGE,
+    TaskRow,
+    find_lagging,
+    read_checksum,
+    read_rows,
+    read_versions,
+)
+from engine.slices import Slices
 from engine.tick_buffer import TickBuffer
 from engine.ticks import Tick
 from engine.timetable import Timetable, Timetables
@@ -23,9 +32,7 @@ from models.errors import DatabaseUnavailable
 
 RECONCILE_SECONDS = 30.0
 RETRY_SECONDS = 1.0
-BATCH = 500
-# A reconcile gives way to ticks this often.
-YIELD_EVERY = 20
+BATCH = 200
 # The notice that asks for everything; any other names a task.
 RELOAD = "*"
 
@@ -53,7 +60,8 @@ class Scheduler:
         self._accounting = accounting
         self._on_queued = on_queued
         self._on_ready = on_ready
-        self._jobs: dict[UUID, TaskJob] = {}
+        self._jobs = Jobs(clock=clock.time, on_ticks=self._tick, on_gap=self._gap)
+        self._slices = Slices()
         self._timetables = Timetables()
         self._changed: set[UUID] = set()
         self._gaps: set[UUID] = set()
@@ -95,8 +103,7 @@ class Scheduler:
         """Set all timers anew: the database's clock stepped."""
         if step_seconds < 0:
             self.buffer.drop("the clock stepped back")
-        for job in self._jobs.values():
-            job.reanchor()
+        self._jobs.reanchor()
 
     async def apply(self, task_id: UUID) -> None:
         """Return once the change of this task has reached its job.
@@ -127,9 +134,7 @@ class Scheduler:
                     compare_at = loop.time() + RECONCILE_SECONDS
                 await self._turn()
         finally:
-            for job in self._jobs.values():
-                job.stop()
-            self._jobs.clear()
+            self._jobs.stop_all()
             _resolve([*self._awaiting_changes, *self._awaiting_comparison])
 
     async def _turn_of(self, queue: list[asyncio.Future[None]]) -> None:
@@ -195,21 +200,27 @@ class Scheduler:
         self._wake.set()
 
     async def _compare(self) -> None:
-        """Walk over all ACTIVE tasks, and read those in full that differ from their jobs.
+        """Make the jobs equal to the ACTIVE tasks, and ask for ticks that aren't accounted for."""
+        # Handed over a while ago, and not stored yet.
+        until = self._clock.now() - timedelta(seconds=RETRY_SECONDS)
+        lagging = await find_lagging(self._database, self._jobs, until=until)
+        await self._sync(lagging, gaps=lagging)
+        await self._apply_changes()
+        if await read_checksum(self._database) != self._jobs.versions():
+            await self._walk()
+
+    async def _walk(self) -> None:
+        """Go over all ACTIVE tasks, and read those in full that differ from their jobs.
 
         Changes that come meanwhile are not kept waiting.
         """
-        # Handed over a while ago, and not stored yet.
-        until = self._clock.now() - timedelta(seconds=RETRY_SECONDS)
-        lagging = await find_lagging(self._database, self._jobs.values(), until=until)
-        await self._sync(lagging, gaps=lagging)
-        absent = set(self._jobs)
+        absent = self._jobs.ids()
         after = UUID(int=0)
         while True:
             versions = await read_versions(self._database, after=after)
             absent.difference_update(task_id for task_id, _ in versions)
             await self._sync(
-                [task_id for task_id, version in versions if self._differs(task_id, version)],
+                [task_id for task_id, version in versions if not self._jobs.has(task_id, version)],
                 gaps=(),
             )
             absent -= await self._apply_changes()
@@ -217,11 +228,7 @@ class Scheduler:
                 break
             after, _ = versions[-1]
         for task_id in absent:
-            self._remove(task_id)
-
-    def _differs(self, task_id: UUID, version: int) -> bool:
-        job = self._jobs.get(task_id)
-        return job is None or job.version < version
+            self._jobs.stop(task_id)
 
     async def _sync(self, task_ids: Iterable[UUID], *, gaps: Collection[UUID]) -> None:
         ids = list(task_ids)
@@ -230,55 +237,39 @@ class Scheduler:
             async with self._database.connection() as connection:
                 rows = await read_rows(connection, batch)
             for task_id in set(batch).difference(row.id for row in rows):
-                self._remove(task_id)
+                self._jobs.stop(task_id)
             await self._take(rows, gaps)
 
     async def _take(self, rows: Sequence[TaskRow], gaps: Collection[UUID]) -> None:
-        """Start or replace the jobs of these rows; account first for what they missed."""
-        missed: list[Gap] = []
-        starting: list[tuple[TaskRow, Timetable, datetime]] = []
-        for number, row in enumerate(rows):
-            if number % YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            job = self._jobs.get(row.id)
-            if job is not None and job.version >= row.version and row.id not in gaps:
+        """Start or replace the jobs of these rows, those last that missed something."""
+        missed: list[tuple[Gap, Timetable]] = []
+        for row in rows:
+            await self._slices.give_way()
+            if self._jobs.has(row.id, row.version) and row.id not in gaps:
                 continue
             try:
                 timetable = self._timetables.get(row.schedule, row.timezone)
                 oldest = timetable.next_after(row.cursor)
             except InvalidSchedule as error:
                 log.warning("schedule_unusable", task_id=str(row.id), reason=str(error))
-                self._remove(row.id)
+                self._jobs.stop(row.id)
                 continue
             if row.read_at - oldest > timedelta(seconds=LATE_SECONDS):
-                missed.append(Gap(row=row, schedule=timetable.schedule, until=row.read_at))
-                starting.append((row, timetable, row.read_at))
+                gap = Gap(row=row, schedule=timetable.schedule, until=row.read_at)
+                missed.append((gap, timetable))
             else:
-                starting.append((row, timetable, row.cursor))
-        if missed:
-            await self._accounting.fill(self._database, missed)
-            self._on_queued()
-        for row, timetable, after in starting:
-            self._start(row, timetable, after=after)
+                self._jobs.start(row, timetable, after=row.cursor)
+        await self._catch_up(missed)
 
-    def _start(self, row: TaskRow, timetable: Timetable, *, after: datetime) -> None:
-        self._remove(row.id)
-        job = TaskJob(
-            task_id=row.id,
-            version=row.version,
-            schedule=timetable,
-            loop=asyncio.get_running_loop(),
-            clock=self._clock.time,
-            on_ticks=self._tick,
-            on_gap=self._gap,
-        )
-        job.start(after)
-        self._jobs[row.id] = job
-
-    def _remove(self, task_id: UUID) -> None:
-        job = self._jobs.pop(task_id, None)
-        if job is not None:
-            job.stop()
+    async def _catch_up(self, missed: Sequence[tuple[Gap, Timetable]]) -> None:
+        """Account for what was missed, and only then start the jobs."""
+        if not missed:
+            return
+        await self._accounting.fill(self._database, [gap for gap, _ in missed])
+        self._on_queued()
+        for gap, timetable in missed:
+            await self._slices.give_way()
+            self._jobs.start(gap.row, timetable, after=gap.until)
 
     def _tick(self, job: TaskJob, since: datetime, ticks: Sequence[datetime]) -> None:
         self.buffer.put(

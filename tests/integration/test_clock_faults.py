@@ -32,6 +32,8 @@ SUCCESS = LogStatus.SUCCESS
 SCHEDULE, CATCH_UP = RunTrigger.SCHEDULE, RunTrigger.CATCH_UP
 EVERY_SECOND = "* * * * * *"
 GRACE_SECONDS = 10
+# A heartbeat has come by then, and told of a step.
+NOTICE_SECONDS = 4.0
 
 # What stands before pg_catalog in the search path is what the engine's statements call.
 SHIFTED = """
@@ -239,6 +241,60 @@ async def test_ticks_missed_while_the_machine_slept_follow_the_policies(
         row for row in await logs_of(tasks[MisfirePolicy.FIRE_ALL]) if row.trigger is CATCH_UP
     ]
     assert GRACE_SECONDS <= len(fired_all) <= GRACE_SECONDS + 2
+
+
+async def far_tick(database: Database, service: TaskService, fake: FakeDiscord) -> datetime:
+    """Make a daily task that ticks in three hours at the earliest, and return when."""
+    tick = (await now(database)).replace(second=0, microsecond=0) + timedelta(hours=3, minutes=1)
+    await make_task(service, fake, schedule=f"{tick.minute} {tick.hour} * * *", timezone="UTC")
+    return tick
+
+
+async def assert_is_stored_in_time(database: Database, tick: datetime) -> None:
+    created_at = "select min(created_at) from task_logs where scheduled_for = $1"
+
+    async def is_stored() -> bool:
+        return await fetch(database, created_at, tick) is not None
+
+    await wait_until(is_stored, what=f"the tick of {tick}")
+    assert await fetch(database, created_at, tick) - tick < timedelta(seconds=0.5)
+
+
+async def test_far_tick_that_steps_bring_near_is_stored_in_time(
+    database: Database,
+    database_url: str,
+    cipher: WebhookCipher,
+    fake_discord: FakeDiscord,
+    start_engine: StartEngine,
+) -> None:
+    engines = [await start_engine(), await start_engine()]
+    service = make_service(cipher, fake_discord.origin, engines[0])
+    tick = await far_tick(database, service, fake_discord)
+    await engines[1].reloaded()
+
+    for seconds in (3600.0, -1800.0):
+        await step(database, seconds)
+        await wait_for_notice(database, *engines)
+    await step(database, (tick - await now(database)).total_seconds() - NOTICE_SECONDS)
+
+    await assert_is_stored_in_time(database, tick)
+    await assert_each_tick_is_stored_once_and_in_time(database, database_url)
+
+
+async def test_far_tick_that_comes_near_while_the_machine_sleeps_is_stored_in_time(
+    database: Database,
+    cipher: WebhookCipher,
+    fake_discord: FakeDiscord,
+    start_engine: StartEngine,
+) -> None:
+    sleep = Sleep()
+    engine = await start_engine(elapsed=sleep.elapsed)
+    service = make_service(cipher, fake_discord.origin, engine)
+    tick = await far_tick(database, service, fake_discord)
+
+    await sleep.fall(database, (tick - await now(database)).total_seconds() - NOTICE_SECONDS)
+
+    await assert_is_stored_in_time(database, tick)
 
 
 async def take_over_now(database: Database) -> None:

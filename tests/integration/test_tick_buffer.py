@@ -365,7 +365,8 @@ async def test_gap_noticed_while_the_database_failed_is_not_forgotten(
     task = await make_task(tasks, fake_discord, schedule="0 0 * * *")
     await move_cursor(database, task, back=timedelta(days=2))
     await run_sql(database, "alter table tasks rename column misfire_policy to elsewhere")
-    job = engine._scheduler._jobs[task.id]
+    job = engine._scheduler._jobs.get(task.id)
+    assert job is not None
 
     engine._scheduler._gap(job)  # as a job does that wakes too late, after a pause of the machine
     await engine.applied(task.id)  # returns after the turn, which fails

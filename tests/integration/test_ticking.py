@@ -203,13 +203,14 @@ async def test_copy_that_missed_the_notice_of_a_change_stores_no_tick_of_the_old
     await Task.filter(id=task.id).update(schedule="*/2 * * * * *")
     await told.applied(task.id)
     cursor = (await TaskCursor.get(task_id=task.id)).cursor
-    stale = untold._scheduler._jobs[task.id]
+    stale = untold._scheduler._jobs.get(task.id)
+    assert stale is not None
 
     def has_ticked() -> bool:
         return stale.last_tick is not None and stale.last_tick > cursor + timedelta(seconds=6)
 
     await wait_until(has_ticked, what="ticks of the old version")
-    assert untold._scheduler._jobs[task.id] is stale
+    assert untold._scheduler._jobs.get(task.id) is stale
     rows = [row.scheduled_for for row in await logs_of(task) if row.scheduled_for > cursor]
     assert {at.second % 2 for at in rows} == {0}
     assert {after - before for before, after in pairwise(rows)} == {timedelta(seconds=2)}

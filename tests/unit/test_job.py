@@ -1,105 +1,13 @@
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from heapq import heappop, heappush
-from itertools import count
-from typing import cast
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import aiocron
 import pytest
 from structlog.testing import capture_logs
 
-from engine.cron import parse_schedule
-from engine.job import LATE_SECONDS, MAX_SLEEP_SECONDS, TaskJob
-
-TASK_ID = UUID("0190a7c4-0000-7000-8000-000000000001")
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-
-
-class FakeLoop:
-    """An event loop whose time stands still until told to move, beside a clock that can step."""
-
-    def __init__(self, start: datetime = NOON) -> None:
-        self.monotonic = 1000.0
-        self.wall = start.timestamp()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
-        self._order = count()
-
-    def time(self) -> float:
-        return self.monotonic
-
-    def clock(self) -> float:
-        return self.wall
-
-    def as_loop(self) -> asyncio.AbstractEventLoop:
-        return cast("asyncio.AbstractEventLoop", self)
-
-    def get_debug(self) -> bool:
-        return False
-
-    def call_at(self, when: float, callback: Callable[[], object]) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, (), self.as_loop())
-        heappush(self._timers, (when, next(self._order), handle))
-        return handle
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: what is cancelled is left out when its time comes."""
-
-    def timers(self) -> list[float]:
-        """Return how long each live timer has to wait yet, in seconds."""
-        return [when - self.monotonic for when, _, h in sorted(self._timers) if not h.cancelled()]
-
-    def stall(self, seconds: float) -> None:
-        """Let time pass without running what becomes due, as a blocked loop does."""
-        self.monotonic += seconds
-        self.wall += seconds
-
-    def turn(self, *, early_seconds: float = 0.0) -> None:
-        """Run what is due, or will be within `early_seconds`, once."""
-        due = []
-        while self._timers and self._timers[0][0] <= self.monotonic + early_seconds:
-            due.append(heappop(self._timers)[2])
-        for handle in due:
-            if not handle.cancelled():
-                handle._run()
-
-    def run(self, seconds: float) -> None:
-        """Let time pass, running each timer when it is due."""
-        end = self.monotonic + seconds
-        while self._timers and self._timers[0][0] <= end:
-            self.stall(max(self._timers[0][0] - self.monotonic, 0.0))
-            self.turn()
-        self.stall(end - self.monotonic)
-
-
-class Reports:
-    """What a job reported: each call with the clock's reading at that moment."""
-
-    def __init__(self, loop: FakeLoop) -> None:
-        self.loop = loop
-        self.calls: list[tuple[float, list[datetime]]] = []
-        self.since: list[datetime] = []
-        self.gaps: list[float] = []
-        self.at_report: Callable[[TaskJob], None] = lambda job: None
-
-    def on_ticks(self, job: TaskJob, since: datetime, ticks: Sequence[datetime]) -> None:
-        self.since.append(since)
-        self.calls.append((self.loop.wall, list(ticks)))
-        self.at_report(job)
-
-    def on_gap(self, job: TaskJob) -> None:
-        self.gaps.append(self.loop.wall)
-        self.at_report(job)
-
-    @property
-    def ticks(self) -> list[datetime]:
-        return [tick for _, ticks in self.calls for tick in ticks]
-
-    @property
-    def latenesses(self) -> list[float]:
-        return [at - tick.timestamp() for at, ticks in self.calls for tick in ticks]
+from engine.job import LAST_SLEEP_SECONDS, LATE_SECONDS, TaskJob
+from tests.fake_loop import NOON, TASK_ID, FakeLoop, Reports, every, make_job, started
 
 
 @pytest.fixture
@@ -110,28 +18,6 @@ def loop() -> FakeLoop:
 @pytest.fixture
 def reports(loop: FakeLoop) -> Reports:
     return Reports(loop)
-
-
-def make_job(reports: Reports, expression: str, timezone: str = "UTC") -> TaskJob:
-    return TaskJob(
-        task_id=TASK_ID,
-        version=3,
-        schedule=parse_schedule(expression, timezone),
-        loop=reports.loop.as_loop(),
-        clock=reports.loop.clock,
-        on_ticks=reports.on_ticks,
-        on_gap=reports.on_gap,
-    )
-
-
-def started(reports: Reports, expression: str, timezone: str = "UTC") -> TaskJob:
-    job = make_job(reports, expression, timezone)
-    job.start()
-    return job
-
-
-def every(step_seconds: float, first: datetime, how_many: int) -> list[datetime]:
-    return [first + timedelta(seconds=step_seconds * n) for n in range(how_many)]
 
 
 def test_job_is_an_aiocron_job_and_tells_what_it_is(reports: Reports) -> None:
@@ -271,14 +157,35 @@ def test_stall_over_five_seconds_gives_one_gap_and_no_burst(
     ]
 
 
-def test_timer_never_sleeps_longer_than_thirty_seconds(loop: FakeLoop, reports: Reports) -> None:
-    started(reports, "@daily")
+def test_long_wait_is_slept_in_few_parts_and_its_end_in_a_short_one(
+    loop: FakeLoop, reports: Reports
+) -> None:
+    started(reports, "0 12 1 * *")
+    waits: list[float] = []
 
-    for _ in range(10):
-        (wait,) = loop.timers()
-        assert wait <= MAX_SLEEP_SECONDS
-        loop.run(wait)
-    assert reports.calls == []
+    while not reports.calls:
+        waits += loop.timers()
+        loop.run(waits[-1])
+
+    assert reports.ticks == [datetime(2026, 6, 1, 12, tzinfo=UTC)]
+    assert len(waits) < 10
+    assert waits[-1] <= LAST_SLEEP_SECONDS
+
+
+@pytest.mark.parametrize("expression", ["@hourly", "@daily", "0 12 1 * *"])
+@pytest.mark.parametrize("rate", [0.91, 0.9995, 1.0005, 1.09])
+def test_clock_that_is_not_as_fast_as_the_loops_matters_in_the_last_sleep_alone(
+    loop: FakeLoop, reports: Reports, expression: str, rate: float
+) -> None:
+    """Its small corrections, of which nobody is told, may add up for a month."""
+    loop.rate = rate
+    tick = started(reports, expression).next_tick
+
+    loop.run((tick.timestamp() - loop.wall) / rate + LAST_SLEEP_SECONDS)
+
+    assert reports.ticks == [tick]
+    (lateness,) = reports.latenesses
+    assert 0.0 <= lateness <= LAST_SLEEP_SECONDS * max(rate - 1.0, 0.0) + 1e-5
 
 
 def test_timer_that_wakes_early_waits_for_the_tick(loop: FakeLoop, reports: Reports) -> None:
@@ -328,24 +235,29 @@ def test_step_forward_over_ticks_is_a_gap(loop: FakeLoop, reports: Reports) -> N
     loop.run(10)
 
     loop.wall += 2 * 3600
-    loop.run(MAX_SLEEP_SECONDS)
+    job.reanchor()
+    loop.turn()
 
     assert len(reports.gaps) == 1
     assert reports.calls == []
     assert job.next_tick == NOON + timedelta(hours=3)
 
 
-def test_step_back_is_noticed_within_thirty_seconds(loop: FakeLoop, reports: Reports) -> None:
-    job = started(reports, "* * * * *")
-    loop.run(600)
-    assert job.next_tick == NOON + timedelta(minutes=11)
+@pytest.mark.parametrize("steps", [(80_000.0,), (-7200.0,), (3600.0, -1800.0, 20_000.0)])
+def test_far_tick_is_on_time_after_steps(
+    loop: FakeLoop, reports: Reports, steps: Sequence[float]
+) -> None:
+    job = started(reports, "0 11 * * *")
+    for step_seconds in steps:
+        loop.run(100)
+        loop.wall += step_seconds
+        job.reanchor()
+    tick = job.next_tick
 
-    loop.wall -= 300
-    loop.run(MAX_SLEEP_SECONDS)
+    loop.run(tick.timestamp() - loop.wall + 1)
 
-    assert job.next_tick == NOON + timedelta(minutes=6)
-    loop.run(30)
-    assert reports.ticks[-1] == NOON + timedelta(minutes=6)
+    assert reports.ticks == [tick]
+    assert reports.latenesses == pytest.approx([0.0], abs=1e-6)
 
 
 def test_reanchor_plans_by_the_clock_at_once(loop: FakeLoop, reports: Reports) -> None:

@@ -31,6 +31,7 @@ async def test_started_job_takes_less_than_three_kilobytes() -> None:
             TaskJob(
                 task_id=task_id,
                 version=1,
+                checksum=7,
                 schedule=schedules[number % 60],
                 loop=loop,
                 clock=MIDNIGHT.timestamp,
