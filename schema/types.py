@@ -92,15 +92,7 @@ class Task:
     @classmethod
     def of(cls, row: Row) -> Self:
         """Return the task of a row."""
-        return cls(
-            **{
-                **row,
-                "status": TaskStatus(row["status"]),
-                "overlap_policy": OverlapPolicy(row["overlap_policy"]),
-                "misfire_policy": MisfirePolicy(row["misfire_policy"]),
-                "delivery_guarantee": DeliveryGuarantee(row["delivery_guarantee"]),
-            }
-        )
+        return cls(**row)
 
     @classmethod
     def of_stored(cls, task: StoredTask) -> Self:

@@ -37,4 +37,4 @@ async def test_every_attribute_of_a_stored_object_is_read_directly(
     leaves = {name: leaf for (type_, name), leaf in known.items() if type_ == type_name}
 
     assert len(leaves) == count
-    assert _read({name: leaf for name, leaf in leaves.items() if not leaf.takes_info}, source, {})
+    assert _read({name: leaf for name, leaf in leaves.items() if not leaf.takes_info}, [source])
