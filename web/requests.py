@@ -1,6 +1,7 @@
 """What a request says about itself: who sends it, from where, and which answer it takes."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
@@ -12,6 +13,8 @@ from schema.keys import KeyRing, Principal, presented_key
 from web.answers import JSON_TYPE
 
 GRAPHQL_TYPE: Final = "application/graphql-response+json"
+
+REMEMBERED: Final = 1024
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -25,6 +28,7 @@ def client_address(scope: Scope) -> str | None:
     return None if address is None else str(address)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def parse_address(text: str) -> IPAddress | None:
     """Return the address; one of IPv4 as such, also where IPv6 carries it; None for garbage.
 
