@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import Enum
 from functools import partial
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 from uuid import UUID
 
 from graphql import (
@@ -29,6 +29,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import CustomGraphQLEnumType, GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
+from schema.listed import Listed
 from schema.scalars import COLUMNS
 
 # What a value is of. Anything else may be an error or an awaitable, and is not a value yet.
@@ -43,11 +44,13 @@ _LEAVES: Final = "leaves"
 class Leaf(NamedTuple):
     """A field that is read from its object, what turns it into JSON, and whether it may be None.
 
+    `attribute` is the name of the one that `read` reads, if it does nothing else.
     `takes_info` names the argument by which its resolver gets Strawberry's info, if it does.
     `to_json` takes the values of many objects, none of them None; those of `json_type` are JSON.
     """
 
     field: GraphQLField
+    attribute: str | None
     read: Callable[..., Any]
     takes_info: str | None
     to_json: Callable[[Sequence[Any]], Iterable[Any]]
@@ -79,18 +82,18 @@ def _leaf(field: GraphQLField) -> Leaf | None:
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if definition is None or field.args or not is_leaf_type(type_):
         return None
-    takes_info = None
+    takes_info = attribute = None
     if definition.is_basic_field and definition.default_resolver is getattr:
-        read = attrgetter(definition.python_name)
+        attribute = definition.python_name
+        read = attrgetter(attribute)
     elif _is_computed_at_once(definition):
         read = definition.base_resolver.wrapped_func
         info = definition.base_resolver.info_parameter
         takes_info = info and info.name
     else:
         return None
-    return Leaf(
-        field, read, takes_info, _to_json(type_), _JSON.get(type_.name), type_ is field.type
-    )
+    to_json, json_type = _to_json(type_), _JSON.get(type_.name)
+    return Leaf(field, attribute, read, takes_info, to_json, json_type, type_ is field.type)
 
 
 def _to_json(type_: GraphQLLeafType) -> Callable[[Sequence[Any]], Iterable[Any]]:
@@ -169,10 +172,7 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
         type_ = item_type.of_type if is_non_null_type(item_type) else item_type
         if not isinstance(type_, GraphQLObjectType) or type_.is_type_of:
             return None
-        if not isinstance(items, list) or self.get_stream_usage(field_details_list, path):
-            return None
-        definition = type_.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
-        if definition is None or not all(type(item) is definition.origin for item in items):
+        if not _are_all_of(items, type_) or self.get_stream_usage(field_details_list, path):
             return None
         selection, deferred, _ = self.collect_subfields(type_, field_details_list)
         plan = self._plan(type_, selection, path)
@@ -219,16 +219,22 @@ def _read(leaves: dict[str, Leaf], objects: Sequence[object]) -> list[dict[str, 
     All objects' values of one leaf are read and turned into JSON together, which leaves most of
     the work to functions written in C.
     """
+    answers: list[dict[str, Any]] = [{} for _ in range(len(objects))]
     try:
-        columns = [_column(leaf, objects) for leaf in leaves.values()]
+        for name, leaf in leaves.items():
+            for answer, value in zip(answers, _column(leaf, objects), strict=True):
+                answer[name] = value
     except Exception:  # noqa: BLE001 - the stock executor meets it again, and reports it
         return None
-    return [dict(zip(leaves, values, strict=True)) for values in zip(*columns, strict=True)]
+    return answers
 
 
 def _column(leaf: Leaf, objects: Sequence[object]) -> list[Any]:
     """Return the objects' values of the leaf as JSON; raise what keeps one from being that."""
-    values = list(map(leaf.read, objects))
+    if leaf.attribute is not None and isinstance(objects, Listed):
+        values = objects.column(leaf.attribute)
+    else:
+        values = list(map(leaf.read, objects))
     if not leaf.is_nullable:
         return _as_json(leaf, values)
     there = iter(_as_json(leaf, [value for value in values if value is not None]))
@@ -245,6 +251,17 @@ def _as_json(leaf: Leaf, values: list[Any]) -> list[Any]:
     if not _NOTHING.isdisjoint(map(type, answers)):
         raise TypeError("this is null for its scalar")
     return answers
+
+
+def _are_all_of(
+    items: Iterable[object], type_: GraphQLObjectType
+) -> TypeGuard[list[object] | Listed[object]]:
+    definition = type_.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if definition is None:
+        return False
+    if isinstance(items, Listed):
+        return items.kind is definition.origin
+    return isinstance(items, list) and all(type(item) is definition.origin for item in items)
 
 
 async def _joined(results: dict[str, Any], rest: Awaitable[dict[str, Any]]) -> dict[str, Any]:

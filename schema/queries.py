@@ -69,7 +69,7 @@ class Query:
         services = info.context.services
         lists = TaskLists(services.database, services.engine.cache)
         return TaskPage(
-            data=[Task.of(row) for row in await lists.page(wanted, span)],
+            data=Task.listed(await lists.page(wanted, span)),
             span=span,
             count=lambda: lists.count(wanted),
         )

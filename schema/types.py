@@ -1,6 +1,6 @@
 """The types of the API for tasks and their logs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -28,9 +28,10 @@ from schema.arguments import (
 from schema.context import Info
 from schema.documented import object_type, resolver
 from schema.errors import not_found
+from schema.listed import Columns, Listed
 from schema.loaders import LogCountOf, LogsOf
 from schema.log_statements import LOG_FIELDS
-from schema.records import TASK_FIELDS, Row, Span
+from schema.records import DECODERS, TASK_FIELDS, Row, Span
 from schema.scalars import JSON
 from schema.schedules import describe, next_runs
 
@@ -93,6 +94,11 @@ class Task:
     def of(cls, row: Row) -> Self:
         """Return the task of a row."""
         return cls(**row)
+
+    @classmethod
+    def listed(cls, columns: Columns) -> Sequence[Self]:
+        """Return the tasks of many rows."""
+        return Listed(cls, columns, DECODERS)
 
     @classmethod
     def of_stored(cls, task: StoredTask) -> Self:
@@ -202,7 +208,7 @@ class TaskLog:
 class TaskPage:
     """One page of tasks."""
 
-    data: list[Task] = field(description="The tasks; empty past the last page.")
+    data: Sequence[Task] = field(description="The tasks; empty past the last page.")
     span: strawberry.Private[Span]
     count: strawberry.Private[Callable[[], Awaitable[int]]]
 
