@@ -4,7 +4,7 @@ Fields of a leaf type that are attributes, or computed at once (no arguments, pe
 extensions or awaiting), need none of what a resolver needs. In a list they are most of it.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from functools import partial
@@ -19,6 +19,7 @@ from graphql import (
     GraphQLOutputType,
     GraphQLResolveInfo,
     GraphQLSchema,
+    TypeNameMetaFieldDef,
     is_leaf_type,
     is_non_null_type,
 )
@@ -39,19 +40,19 @@ _NOTHING: Final = frozenset({type(None), UndefinedType})
 # What these scalars leave as it is.
 _JSON: Final = {"Boolean": bool, "ID": str, "String": str}
 _LEAVES: Final = "leaves"
+_DEFINITION: Final = GraphQLCoreConverter.DEFINITION_BACKREF
 
 
 class Leaf(NamedTuple):
     """A field that is read from its object, what turns it into JSON, and whether it may be None.
 
-    `attribute` is the name of the one that `read` reads, if it does nothing else.
+    `read` takes many objects, and returns the value of each.
     `takes_info` names the argument by which its resolver gets Strawberry's info, if it does.
     `to_json` takes the values of many objects, none of them None; those of `json_type` are JSON.
     """
 
     field: GraphQLField
-    attribute: str | None
-    read: Callable[..., Any]
+    read: Callable[..., list[Any]]
     takes_info: str | None
     to_json: Callable[[Sequence[Any]], Iterable[Any]]
     json_type: type | None
@@ -71,29 +72,50 @@ def prepare_leaves(schema: GraphQLSchema) -> None:
     schema.extensions[_LEAVES] = {
         (type_.name, name): leaf
         for type_ in schema.type_map.values()
-        if isinstance(type_, GraphQLObjectType)
-        for name, field in type_.fields.items()
-        if (leaf := _leaf(field))
+        if isinstance(type_, GraphQLObjectType) and _DEFINITION in type_.extensions
+        for name, leaf in _leaves(type_)
     }
+
+
+def _leaves(type_: GraphQLObjectType) -> Iterator[tuple[str, Leaf]]:
+    for name, field in type_.fields.items():
+        if leaf := _leaf(field):
+            yield name, leaf
+    # Clients with a cache ask for it everywhere.
+    names = partial(_type_names, type_.name)
+    yield "__typename", Leaf(TypeNameMetaFieldDef, names, None, partial(map, str), str, False)
 
 
 def _leaf(field: GraphQLField) -> Leaf | None:
     type_ = field.type.of_type if is_non_null_type(field.type) else field.type
-    definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    definition = field.extensions.get(_DEFINITION)
     if definition is None or field.args or not is_leaf_type(type_):
         return None
-    takes_info = attribute = None
+    takes_info = None
     if definition.is_basic_field and definition.default_resolver is getattr:
-        attribute = definition.python_name
-        read = attrgetter(attribute)
+        read = partial(_attributes, definition.python_name)
     elif _is_computed_at_once(definition):
-        read = definition.base_resolver.wrapped_func
+        read = partial(_computed, definition.base_resolver.wrapped_func)
         info = definition.base_resolver.info_parameter
         takes_info = info and info.name
     else:
         return None
     to_json, json_type = _to_json(type_), _JSON.get(type_.name)
-    return Leaf(field, attribute, read, takes_info, to_json, json_type, type_ is field.type)
+    return Leaf(field, read, takes_info, to_json, json_type, type_ is field.type)
+
+
+def _attributes(name: str, objects: Sequence[object]) -> list[Any]:
+    if isinstance(objects, Listed):
+        return objects.column(name)
+    return list(map(attrgetter(name), objects))
+
+
+def _computed(function: Callable[..., Any], objects: Sequence[object], **info: Info) -> list[Any]:
+    return [function(each, **info) for each in objects]
+
+
+def _type_names(name: str, objects: Sequence[object]) -> list[Any]:
+    return [name] * len(objects)
 
 
 def _to_json(type_: GraphQLLeafType) -> Callable[[Sequence[Any]], Iterable[Any]]:
@@ -208,7 +230,7 @@ class LeafExecutor(StrawberryGraphQLCoreExecutionContext):
             return leaf
         nodes = [details.node for details in field]
         raw = self.build_resolve_info(leaf.field, nodes, parent_type, path)
-        definition = leaf.field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF]
+        definition = leaf.field.extensions[_DEFINITION]
         info = Info(_raw_info=raw, _field=definition)
         return leaf._replace(read=partial(leaf.read, **{leaf.takes_info: info}))
 
@@ -231,10 +253,7 @@ def _read(leaves: dict[str, Leaf], objects: Sequence[object]) -> list[dict[str, 
 
 def _column(leaf: Leaf, objects: Sequence[object]) -> list[Any]:
     """Return the objects' values of the leaf as JSON; raise what keeps one from being that."""
-    if leaf.attribute is not None and isinstance(objects, Listed):
-        values = objects.column(leaf.attribute)
-    else:
-        values = list(map(leaf.read, objects))
+    values = leaf.read(objects)
     if not leaf.is_nullable:
         return _as_json(leaf, values)
     there = iter(_as_json(leaf, [value for value in values if value is not None]))
@@ -256,7 +275,7 @@ def _as_json(leaf: Leaf, values: list[Any]) -> list[Any]:
 def _are_all_of(
     items: Iterable[object], type_: GraphQLObjectType
 ) -> TypeGuard[list[object] | Listed[object]]:
-    definition = type_.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    definition = type_.extensions.get(_DEFINITION)
     if definition is None:
         return False
     if isinstance(items, Listed):

@@ -17,8 +17,8 @@ from tests.tasks import ACTOR, make_task
 
 @pytest.mark.parametrize(
     ("type_name", "count"),
-    # scheduleDescription and nextRunAt are computed.
-    [("Task", len(Task.__annotations__) + 2), ("TaskLog", len(TaskLog.__annotations__))],
+    # Besides the attributes there is __typename; scheduleDescription and nextRunAt are computed.
+    [("Task", len(Task.__annotations__) + 3), ("TaskLog", len(TaskLog.__annotations__) + 1)],
 )
 async def test_every_attribute_of_a_stored_object_is_read_directly(
     database: Database,
