@@ -1,6 +1,7 @@
 """Lists whose objects are made when somebody asks for them; most only want their columns."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias, TypeVar, overload
 
@@ -22,7 +23,7 @@ class Listed(Sequence[T]):
 
     def column(self, name: str) -> list[Any]:
         """Return all objects' values of an attribute."""
-        values = self._columns.get(name, ())
+        values = self._columns[name]
         return list(map(self._decoders[name], values) if name in self._decoders else values)
 
     @cached_property
@@ -45,3 +46,15 @@ class Listed(Sequence[T]):
 
     def __len__(self) -> int:
         return len(next(iter(self._columns.values()), ()))
+
+
+def columns_of(names: Sequence[str], records: Sequence[Iterable[Any]]) -> Columns:
+    """Return the columns of the database's records, which have the values in the names' order."""
+    if not records:
+        return dict.fromkeys(names, ())
+    return dict(zip(names, zip(*records, strict=True), strict=True))
+
+
+def member_of(enum: type[StrEnum]) -> Callable[[str], StrEnum]:
+    """Return what finds the enum's member; asking the class for it takes longer."""
+    return {member.value: member for member in enum}.__getitem__

@@ -89,7 +89,7 @@ class Query:
         wanted = _wanted(conditions) if conditions else WantedLogs()
         records = LogRecords(info.context.services.database)
         return TaskLogPage(
-            data=[TaskLog.of(row) for row in await records.logs(wanted, span)],
+            data=TaskLog.listed(await records.logs(wanted, span)),
             span=span,
             count=lambda: records.count_logs(wanted),
         )

@@ -9,7 +9,7 @@ import orjson
 
 from models.database import Database
 from models.enums import DeliveryGuarantee, MisfirePolicy, OverlapPolicy, TaskStatus
-from schema.listed import Columns, Decoders
+from schema.listed import Columns, Decoders, columns_of, member_of
 
 Row: TypeAlias = Mapping[str, Any]
 """A stored task or log by the names of the API type's Python fields."""
@@ -32,18 +32,12 @@ TASK_FIELDS: Final = (
     "created_at",
     "updated_at",
 )
-DECODERS: Final[Decoders] = {
+TASK_DECODERS: Final[Decoders] = {
     "payload": orjson.loads,
-    # Asking the class for its member takes longer.
-    **{
-        name: {member.value: member for member in enum}.__getitem__
-        for name, enum in {
-            "status": TaskStatus,
-            "overlap_policy": OverlapPolicy,
-            "misfire_policy": MisfirePolicy,
-            "delivery_guarantee": DeliveryGuarantee,
-        }.items()
-    },
+    "status": member_of(TaskStatus),
+    "overlap_policy": member_of(OverlapPolicy),
+    "misfire_policy": member_of(MisfirePolicy),
+    "delivery_guarantee": member_of(DeliveryGuarantee),
 }
 _COLUMNS: Final = ", ".join(f"t.{name}" for name in TASK_FIELDS).replace(
     "t.webhook_url", "t.webhook_url_masked as webhook_url"
@@ -95,7 +89,7 @@ class Records:
     async def tasks(self, wanted: TaskFilter, span: Span) -> Columns:
         """Return one page of tasks, newest first, as the database has their values."""
         records = await self._database.read(_TASKS, *wanted.values, *_of(span))
-        return dict(zip(TASK_FIELDS, zip(*records, strict=True), strict=bool(records)))
+        return columns_of(TASK_FIELDS, records)
 
     async def count_tasks(self, wanted: TaskFilter) -> int:
         """Return how many tasks there are."""
@@ -111,7 +105,7 @@ class Records:
 
 
 def _task(record: Row) -> Row:
-    return {**record, **{name: decode(record[name]) for name, decode in DECODERS.items()}}
+    return {**record, **{name: decode(record[name]) for name, decode in TASK_DECODERS.items()}}
 
 
 def _of(span: Span) -> tuple[int, int]:

@@ -30,8 +30,9 @@ from schema.documented import object_type, resolver
 from schema.errors import not_found
 from schema.listed import Columns, Listed
 from schema.loaders import LogCountOf, LogsOf
+from schema.log_records import LOG_DECODERS
 from schema.log_statements import LOG_FIELDS
-from schema.records import DECODERS, TASK_FIELDS, Row, Span
+from schema.records import TASK_DECODERS, TASK_FIELDS, Row, Span
 from schema.scalars import JSON
 from schema.schedules import describe, next_runs
 
@@ -98,7 +99,7 @@ class Task:
     @classmethod
     def listed(cls, columns: Columns) -> Sequence[Self]:
         """Return the tasks of many rows."""
-        return Listed(cls, columns, DECODERS)
+        return Listed(cls, columns, TASK_DECODERS)
 
     @classmethod
     def of_stored(cls, task: StoredTask) -> Self:
@@ -191,6 +192,11 @@ class TaskLog:
         return cls(**{**row, **enums})
 
     @classmethod
+    def listed(cls, columns: Columns) -> Sequence[Self]:
+        """Return the logs of many rows."""
+        return Listed(cls, columns, LOG_DECODERS)
+
+    @classmethod
     def of_stored(cls, log: StoredLog) -> Self:
         """Return the log of the ORM's object."""
         return cls.of({name: getattr(log, name) for name in LOG_FIELDS})
@@ -222,7 +228,7 @@ class TaskPage:
 class TaskLogPage:
     """One page of attempts."""
 
-    data: list[TaskLog] = field(description="The attempts; empty past the last page.")
+    data: Sequence[TaskLog] = field(description="The attempts; empty past the last page.")
     span: strawberry.Private[Span]
     count: strawberry.Private[Callable[[], Awaitable[int]]]
 

@@ -30,9 +30,10 @@ async def test_every_attribute_of_a_stored_object_is_read_directly(
     task = await make_task(service, fake_discord)
     await service.trigger(ACTOR, task.id)
     records, span = Records(database), Span(limit=1, offset=0)
-    tasks = Task.listed(await records.tasks(TaskFilter(), span))
-    (log_row,) = await LogRecords(database).logs(LogFilter(), span)
-    objects = tasks if type_name == "Task" else [TaskLog.of(log_row)]
+    objects = {
+        "Task": Task.listed(await records.tasks(TaskFilter(), span)),
+        "TaskLog": TaskLog.listed(await LogRecords(database).logs(LogFilter(), span)),
+    }[type_name]
     known = core_schema(build_schema()).extensions[_LEAVES]
     leaves = {name: leaf for (type_, name), leaf in known.items() if type_ == type_name}
     read_at_once = {name: leaf for name, leaf in leaves.items() if not leaf.takes_info}

@@ -16,7 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.core import core_schema
 from schema.execution import _LEAVES, LeafExecutor, prepare_leaves
-from schema.listed import Listed
+from schema.listed import Listed, columns_of
 from schema.scalars import JSON, SCALARS
 
 
@@ -152,7 +152,7 @@ class Query:
 
     @strawberry.field
     def none_kept(self) -> Sequence[Thing]:
-        return Listed(Thing, {}, {"size": int})
+        return Listed(Thing, columns_of(("name", "size"), []), {"size": int})
 
     @strawberry.field
     def odd(self, number: int) -> Thing | None:
