@@ -14,7 +14,10 @@ from web.answers import JSON_TYPE
 
 GRAPHQL_TYPE: Final = "application/graphql-response+json"
 
+# The same few clients are asked for several times a request.
 REMEMBERED: Final = 1024
+# Of IPv6 that carries one of IPv4, in full. What is longer is no address, and not worth keeping.
+MAX_ADDRESS_CHARS: Final = 45
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -28,14 +31,19 @@ def client_address(scope: Scope) -> str | None:
     return None if address is None else str(address)
 
 
-@lru_cache(maxsize=REMEMBERED)
 def parse_address(text: str) -> IPAddress | None:
     """Return the address; one of IPv4 as such, also where IPv6 carries it; None for garbage.
 
     An IPv6 zone (%eth0) is left out: it may be any text of any length.
     """
+    address = text.partition("%")[0]
+    return _parsed(address) if len(address) <= MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _parsed(text: str) -> IPAddress | None:
     try:
-        address = ip_address(text.partition("%")[0])
+        address = ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
