@@ -1,13 +1,16 @@
 """What the API reads of logs: pages, totals, batches; those of deleted tasks are not there."""
 
 from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from models.database import Database
-from models.enums import LogStatus
+from models.enums import LogStatus, RunTrigger
+from schema.listed import Columns, Decoders, columns_of, member_of
 from schema.log_statements import (
+    LOG_FIELDS,
     NEAR_ROWS,
     LogFilter,
     Query,
@@ -18,6 +21,11 @@ from schema.log_statements import (
 )
 from schema.records import Row, Span
 
+LOG_DECODERS: Final[Decoders] = {
+    "status": member_of(LogStatus),
+    "trigger": member_of(RunTrigger),
+}
+
 
 class LogRecords:
     """Reads logs. Every method raises DatabaseUnavailable when the server is gone."""
@@ -26,9 +34,10 @@ class LogRecords:
         self._database = database
         self._near_rows = near_rows
 
-    async def logs(self, wanted: LogFilter, span: Span) -> list[Row]:
-        """Return one page of logs, newest execution time first."""
-        return await self._rows(page(wanted, span, near_rows=self._near_rows))
+    async def logs(self, wanted: LogFilter, span: Span) -> Columns:
+        """Return one page of logs, newest execution time first, as the database has them."""
+        records = await self._read(page(wanted, span, near_rows=self._near_rows))
+        return columns_of(LOG_FIELDS, records)
 
     async def count_logs(self, wanted: LogFilter) -> int:
         """Return how many logs there are."""

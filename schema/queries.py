@@ -69,7 +69,7 @@ class Query:
         services = info.context.services
         lists = TaskLists(services.database, services.engine.cache)
         return TaskPage(
-            data=[Task.of(row) for row in await lists.page(wanted, span)],
+            data=Task.listed(await lists.page(wanted, span)),
             span=span,
             count=lambda: lists.count(wanted),
         )
@@ -89,7 +89,7 @@ class Query:
         wanted = _wanted(conditions) if conditions else WantedLogs()
         records = LogRecords(info.context.services.database)
         return TaskLogPage(
-            data=[TaskLog.of(row) for row in await records.logs(wanted, span)],
+            data=TaskLog.listed(await records.logs(wanted, span)),
             span=span,
             count=lambda: records.count_logs(wanted),
         )

@@ -8,7 +8,8 @@ from uuid import UUID
 import orjson
 
 from models.database import Database
-from models.enums import TaskStatus
+from models.enums import DeliveryGuarantee, MisfirePolicy, OverlapPolicy, TaskStatus
+from schema.listed import Columns, Decoders, columns_of, member_of
 
 Row: TypeAlias = Mapping[str, Any]
 """A stored task or log by the names of the API type's Python fields."""
@@ -31,6 +32,13 @@ TASK_FIELDS: Final = (
     "created_at",
     "updated_at",
 )
+TASK_DECODERS: Final[Decoders] = {
+    "payload": orjson.loads,
+    "status": member_of(TaskStatus),
+    "overlap_policy": member_of(OverlapPolicy),
+    "misfire_policy": member_of(MisfirePolicy),
+    "delivery_guarantee": member_of(DeliveryGuarantee),
+}
 _COLUMNS: Final = ", ".join(f"t.{name}" for name in TASK_FIELDS).replace(
     "t.webhook_url", "t.webhook_url_masked as webhook_url"
 )
@@ -78,9 +86,10 @@ class Records:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def tasks(self, wanted: TaskFilter, span: Span) -> list[Row]:
-        """Return one page of tasks, newest first."""
-        return [_task(row) for row in await self._rows(_TASKS, *wanted.values, *_of(span))]
+    async def tasks(self, wanted: TaskFilter, span: Span) -> Columns:
+        """Return one page of tasks, newest first, as the database has their values."""
+        records = await self._database.read(_TASKS, *wanted.values, *_of(span))
+        return columns_of(TASK_FIELDS, records)
 
     async def count_tasks(self, wanted: TaskFilter) -> int:
         """Return how many tasks there are."""
@@ -88,18 +97,15 @@ class Records:
 
     async def tasks_by_id(self, ids: Sequence[UUID]) -> dict[UUID, Row]:
         """Return those of the tasks that exist."""
-        return {row["id"]: _task(row) for row in await self._rows(_TASKS_BY_ID, ids)}
-
-    async def _rows(self, statement: str, *values: object) -> list[Row]:
-        return [dict(row) for row in await self._database.read(statement, *values)]
+        return {row["id"]: _task(dict(row)) for row in await self._database.read(_TASKS_BY_ID, ids)}
 
     async def _count(self, statement: str, *values: object) -> int:
         (row,) = await self._database.read(statement, *values)
         return int(row[0])
 
 
-def _task(row: Row) -> Row:
-    return {**row, "payload": orjson.loads(row["payload"])}
+def _task(record: Row) -> Row:
+    return {**record, **{name: decode(record[name]) for name, decode in TASK_DECODERS.items()}}
 
 
 def _of(span: Span) -> tuple[int, int]:

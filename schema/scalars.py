@@ -2,10 +2,12 @@
 
 import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Final, NewType
+from typing import Any, Final, NewType
 from uuid import UUID
 
+import orjson
 import strawberry
 from graphql import GraphQLError
 from strawberry.types.scalar import ScalarDefinition
@@ -42,6 +44,14 @@ def format_date_time(value: datetime) -> str:
     # The driver's are UTC already.
     utc = value if value.tzinfo is UTC else value.astimezone(UTC)
     return utc.isoformat().removesuffix("+00:00") + "Z"
+
+
+def format_date_times(values: Sequence[datetime]) -> list[str]:
+    """Return the instants in UTC, as `format_date_time` does: those in UTC are written in C."""
+    if all(value.tzinfo is UTC for value in values):
+        written: list[str] = orjson.loads(orjson.dumps(values, option=orjson.OPT_UTC_Z))
+        return written
+    return [format_date_time(value) for value in values]
 
 
 def parse_uuid(value: object) -> UUID:
@@ -94,3 +104,8 @@ SCALARS: Final[dict[object, ScalarDefinition]] = {
         parse_value=parse_uuid,
     ),
 }
+
+COLUMNS: Final[Mapping[str, Callable[[Sequence[Any]], list[Any]]]] = {
+    "DateTime": format_date_times,
+}
+"""What writes many values of a scalar at once, for less than its `serialize` takes for each."""

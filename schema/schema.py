@@ -4,6 +4,7 @@ from typing import Any
 
 import strawberry
 from graphql import Executor, GraphQLError, NoSchemaIntrospectionCustomRule, specified_rules
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, ExecutionResult
 from strawberry.types.graphql import OperationType
@@ -15,6 +16,7 @@ from schema.errors import presented
 from schema.execution import LeafExecutor, prepare_leaves
 from schema.extensions import Documents, ReadDocument, RequireKey
 from schema.feed import Subscription
+from schema.hooks import Hooks
 from schema.mutations import Mutation
 from schema.operations import CountOperation, OperationNames
 from schema.queries import Query
@@ -28,6 +30,12 @@ class ServiceSchema(strawberry.Schema):
         """Execute what has one answer; subscriptions take `stream`."""
         options["allowed_operation_types"] = (OperationType.QUERY, OperationType.MUTATION)
         return await super().execute(query, *args, **options)
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> Hooks:
+        """Return what calls the extensions' hooks."""
+        return Hooks(execution_context, extensions)
 
     def process_errors(
         self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None

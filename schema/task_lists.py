@@ -1,5 +1,6 @@
 """Lists of tasks; the first pages of the ACTIVE ones, which dashboards show, are remembered."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -8,7 +9,8 @@ from uuid import UUID
 from engine.cache import Cache
 from models.database import Database
 from models.enums import TaskStatus
-from schema.records import Records, Row, Span, TaskFilter
+from schema.listed import Columns
+from schema.records import Records, Span, TaskFilter
 
 KEPT_SECONDS: Final = 30.0
 KEPT_TASKS: Final = 100
@@ -24,14 +26,14 @@ class TaskLists:
         self._records = Records(database)
         self._cache = cache
 
-    async def page(self, wanted: TaskFilter, span: Span) -> list[Row]:
+    async def page(self, wanted: TaskFilter, span: Span) -> Columns:
         """Return one page of tasks, newest first."""
         if wanted != _WANTED or span.offset + span.limit > KEPT_TASKS:
             return await self._records.tasks(wanted, span)
         return await self._cache.read(
-            f"tasks:{span.limit}:{span.offset}",
+            f"tasks:columns:{span.limit}:{span.offset}",
             partial(self._records.tasks, wanted, span),
-            restore=_rows,
+            restore=_columns,
             seconds=_seconds,
         )
 
@@ -51,14 +53,14 @@ def _seconds(_: object) -> float:
     return KEPT_SECONDS
 
 
-def _rows(stored: list[dict[str, Any]]) -> list[Row]:
-    """Return the rows with the types that JSON has not."""
-    return [
-        {
-            **row,
-            "id": UUID(row["id"]),
-            "created_at": datetime.fromisoformat(row["created_at"]),
-            "updated_at": datetime.fromisoformat(row["updated_at"]),
-        }
-        for row in stored
-    ]
+def _columns(stored: dict[str, list[Any]]) -> Columns:
+    """Return the columns with the types that JSON has not."""
+    types: dict[str, Callable[[str], object]] = {
+        "id": UUID,
+        "created_at": datetime.fromisoformat,
+        "updated_at": datetime.fromisoformat,
+    }
+    return {
+        name: list(map(types[name], values)) if name in types else values
+        for name, values in stored.items()
+    }

@@ -1,6 +1,6 @@
 """The types of the API for tasks and their logs."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Self
 from uuid import UUID
@@ -28,9 +28,11 @@ from schema.arguments import (
 from schema.context import Info
 from schema.documented import object_type, resolver
 from schema.errors import not_found
+from schema.listed import Columns, Listed
 from schema.loaders import LogCountOf, LogsOf
+from schema.log_records import LOG_DECODERS
 from schema.log_statements import LOG_FIELDS
-from schema.records import TASK_FIELDS, Row, Span
+from schema.records import TASK_DECODERS, TASK_FIELDS, Row, Span
 from schema.scalars import JSON
 from schema.schedules import describe, next_runs
 
@@ -92,15 +94,12 @@ class Task:
     @classmethod
     def of(cls, row: Row) -> Self:
         """Return the task of a row."""
-        return cls(
-            **{
-                **row,
-                "status": TaskStatus(row["status"]),
-                "overlap_policy": OverlapPolicy(row["overlap_policy"]),
-                "misfire_policy": MisfirePolicy(row["misfire_policy"]),
-                "delivery_guarantee": DeliveryGuarantee(row["delivery_guarantee"]),
-            }
-        )
+        return cls(**row)
+
+    @classmethod
+    def listed(cls, columns: Columns) -> Sequence[Self]:
+        """Return the tasks of many rows."""
+        return Listed(cls, columns, TASK_DECODERS)
 
     @classmethod
     def of_stored(cls, task: StoredTask) -> Self:
@@ -193,6 +192,11 @@ class TaskLog:
         return cls(**{**row, **enums})
 
     @classmethod
+    def listed(cls, columns: Columns) -> Sequence[Self]:
+        """Return the logs of many rows."""
+        return Listed(cls, columns, LOG_DECODERS)
+
+    @classmethod
     def of_stored(cls, log: StoredLog) -> Self:
         """Return the log of the ORM's object."""
         return cls.of({name: getattr(log, name) for name in LOG_FIELDS})
@@ -210,7 +214,7 @@ class TaskLog:
 class TaskPage:
     """One page of tasks."""
 
-    data: list[Task] = field(description="The tasks; empty past the last page.")
+    data: Sequence[Task] = field(description="The tasks; empty past the last page.")
     span: strawberry.Private[Span]
     count: strawberry.Private[Callable[[], Awaitable[int]]]
 
@@ -224,7 +228,7 @@ class TaskPage:
 class TaskLogPage:
     """One page of attempts."""
 
-    data: list[TaskLog] = field(description="The attempts; empty past the last page.")
+    data: Sequence[TaskLog] = field(description="The attempts; empty past the last page.")
     span: strawberry.Private[Span]
     count: strawberry.Private[Callable[[], Awaitable[int]]]
 

@@ -5,14 +5,11 @@ from typing import Final, TypeVar
 
 import orjson
 import structlog
-from cross_web import AsyncHTTPRequestAdapter, HTTPException
+from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
-from strawberry.asgi import GraphQL
-from strawberry.http import GraphQLHTTPResponse, GraphQLRequestData
-from strawberry.http.parse_content_type import parse_content_type
+from strawberry.exceptions import MissingQueryError
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionResult
 
@@ -54,15 +51,17 @@ _STATUSES: Final = {
 }
 
 
-class GraphQLView(GraphQL[OperationContext, None]):
-    """Strawberry's view, with keys checked first and GraphQL over HTTP's statuses."""
+class BadRequest(Exception):
+    """The request has no operation that could be executed; the message is fit for a user."""
+
+
+class GraphQLView:
+    """Takes one operation by POST and answers it, with GraphQL over HTTP's statuses."""
 
     def __init__(
         self, schema: ServiceSchema, *, keys: KeyRing, limits: ClientLimits, services: Services
     ) -> None:
-        super().__init__(
-            schema, graphql_ide=None, allow_queries_via_get=False, subscription_protocols=()
-        )
+        self._schema = schema
         self._keys = keys
         self._limits = limits
         self._services = services
@@ -76,9 +75,10 @@ class GraphQLView(GraphQL[OperationContext, None]):
             response = await refused_key(self._limits, request, media_type)
         else:
             try:
-                response = await self.run(request, context=self._context(request, principal))
-            except HTTPException as error:
-                response = refusal(error.status_code, error.reason, media_type=media_type)
+                answer = await self._answer(request, self._context(request, principal))
+                response = _response(answer, media_type)
+            except BadRequest as error:
+                response = refusal(400, str(error), media_type=media_type)
         await response(scope, receive, send)
 
     def _context(self, request: Request, principal: Principal) -> OperationContext:
@@ -94,98 +94,78 @@ class GraphQLView(GraphQL[OperationContext, None]):
             loaders=Loaders(self._services.database),
         )
 
-    async def get_sub_response(self, request: Request | WebSocket) -> Response:
-        """Return what carries the media type to `create_response`."""
-        return Response(media_type=graphql_media_type(request.headers.get("Accept")))
+    async def _answer(self, request: Request, context: OperationContext) -> dict[str, object]:
+        """Execute; the wrong operation of a document is an error of GraphQL, not of HTTP.
 
-    async def parse_http_body(self, request: AsyncHTTPRequestAdapter) -> GraphQLRequestData:
-        """Return the operation of a JSON body; no other content type is taken.
-
-        A browser sends application/json to another origin only after asking, so no page can
-        make its visitors' browsers change something here.
+        Raises: BadRequest.
         """
-        content_type, _ = parse_content_type(request.content_type or "")
-        if content_type.lower() != JSON_TYPE:
-            raise HTTPException(400, f"The content type must be {JSON_TYPE}.")
-        body = self.parse_json(await request.get_body())
-        return GraphQLRequestData(
-            query=_member(body, "query", str),
-            variables=_member(body, "variables", dict),
-            # Source: GraphQL over HTTP, "GET": an empty name is none.
-            operation_name=_member(body, "operationName", str) or None,
-            extensions=_member(body, "extensions", dict),
-        )
-
-    def parse_json(self, data: str | bytes) -> dict[str, object]:
-        """Return the object that a body is made of."""
-        parsed = super().parse_json(data)
-        if not isinstance(parsed, dict):
-            raise HTTPException(400, "The body must be a JSON object, one operation at a time.")
-        return parsed
-
-    def decode_json(self, data: str | bytes) -> object:
-        """Decode with the fast library, whose error is a json.JSONDecodeError too."""
-        return orjson.loads(data)
-
-    async def execute_single(  # noqa: PLR0917 - the order is Strawberry's
-        self,
-        request: Request,
-        request_adapter: AsyncHTTPRequestAdapter,
-        sub_response: Response,
-        context: OperationContext,
-        root_value: None,
-        request_data: GraphQLRequestData,
-    ) -> ExecutionResult:
-        """Execute; the wrong operation of a document is an error of GraphQL, not of HTTP."""
+        body = await _body(request)
         try:
-            return await super().execute_single(
-                request, request_adapter, sub_response, context, root_value, request_data
+            result = await self._schema.execute(
+                _member(body, "query", str),
+                variable_values=_member(body, "variables", dict),
+                context_value=context,
+                # Source: GraphQL over HTTP, "GET": an empty name is none.
+                operation_name=_member(body, "operationName", str) or None,
+                operation_extensions=_member(body, "extensions", dict),
             )
-        except HTTPException as error:
-            match error.__cause__:
-                case CannotGetOperationTypeError():
-                    refused = no_such_operation()
-                case InvalidOperationTypeError():
-                    refused = api_error(ErrorCode.BAD_USER_INPUT, NOT_BY_POST)
-                case _:
-                    raise
-            note_outcome(OTHER, ErrorCode.BAD_USER_INPUT, name=OTHER)
-            return ExecutionResult(data=None, errors=[refused])
+        except MissingQueryError:
+            raise BadRequest("No GraphQL query found in the request") from None
+        except CannotGetOperationTypeError:
+            return _refused(no_such_operation())
+        except InvalidOperationTypeError:
+            return _refused(api_error(ErrorCode.BAD_USER_INPUT, NOT_BY_POST))
+        return _formatted(result)
 
-    async def process_result(
-        self, request: Request, result: ExecutionResult
-    ) -> GraphQLHTTPResponse:
-        """Return the answer; without `data` when the operation did not run."""
-        if not result.errors:
-            return {"data": result.data}
-        errors: list[object] = [error.formatted for error in result.errors]
-        if result.data is None and all(error.path is None for error in result.errors):
-            return {"errors": errors}
-        return {"errors": errors, "data": result.data}
 
-    def create_response(
-        self,
-        response_data: GraphQLHTTPResponse | list[GraphQLHTTPResponse],
-        sub_response: Response,
-    ) -> Response:
-        """Return the answer in the negotiated media type with the status that belongs to it."""
-        media_type = sub_response.media_type or JSON_TYPE
-        status = _status(response_data, media_type)
-        response = json_answer(response_data, status, media_type=media_type)
-        if len(response.body) <= MAX_ANSWER_BYTES:
-            return response
-        structlog.contextvars.bind_contextvars(outcome=ErrorCode.QUERY_TOO_COMPLEX.value)
-        refused = {"errors": [answer_too_long().formatted]}
-        return json_answer(refused, 400, media_type=media_type)
+async def _body(request: Request) -> Mapping[str, object]:
+    """Return the object that the body is; no content type but JSON's is taken.
+
+    A browser sends application/json to another origin only after asking, so no page can
+    make its visitors' browsers change something here.
+    """
+    content_type = request.headers.get("Content-Type", "").partition(";")[0]
+    if content_type.strip().lower() != JSON_TYPE:
+        raise BadRequest(f"The content type must be {JSON_TYPE}.")
+    try:
+        body = orjson.loads(await request.body())
+    except orjson.JSONDecodeError:
+        raise BadRequest("Unable to parse request body as JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The body must be a JSON object, one operation at a time.")
+    return body
+
+
+def _refused(error: GraphQLError) -> dict[str, object]:
+    note_outcome(OTHER, ErrorCode.BAD_USER_INPUT, name=OTHER)
+    return {"errors": [error.formatted]}
+
+
+def _formatted(result: ExecutionResult) -> dict[str, object]:
+    """Return the answer; without `data` when the operation did not run."""
+    if not result.errors:
+        return {"data": result.data}
+    errors: list[object] = [error.formatted for error in result.errors]
+    if result.data is None and all(error.path is None for error in result.errors):
+        return {"errors": errors}
+    return {"errors": errors, "data": result.data}
+
+
+def _response(answer: Mapping[str, object], media_type: str) -> Response:
+    """Return the answer in the negotiated media type with the status that belongs to it."""
+    response = json_answer(answer, _status(answer, media_type), media_type=media_type)
+    if len(response.body) <= MAX_ANSWER_BYTES:
+        return response
+    structlog.contextvars.bind_contextvars(outcome=ErrorCode.QUERY_TOO_COMPLEX.value)
+    refused = {"errors": [answer_too_long().formatted]}
+    return json_answer(refused, 400, media_type=media_type)
 
 
 def _member(body: Mapping[str, object], name: str, kind: type[T]) -> T | None:
     value = body.get(name)
     if value is None or isinstance(value, kind):
         return value
-    raise HTTPException(
-        400, f"{name} must be {'a string' if kind is str else 'an object'}, or null."
-    )
+    raise BadRequest(f"{name} must be {'a string' if kind is str else 'an object'}, or null.")
 
 
 def _status(answer: object, media_type: str) -> int:

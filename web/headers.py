@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -24,6 +24,9 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 # For this host alone: what else lives in its domain is not ours to decide.
 STRICT_TRANSPORT: Final = "max-age=31536000"
+# Both as they are sent, with names in small letters.
+_RAW: Final = tuple(Headers(HEADERS).raw)
+_OVER_TLS: Final = (*_RAW, *Headers({"Strict-Transport-Security": STRICT_TRANSPORT}).raw)
 
 
 class SecurityHeaders:
@@ -40,11 +43,10 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", STRICT_TRANSPORT)
+                own = message["headers"]
+                there = {name for name, _ in own}
+                added = _OVER_TLS if scope["scheme"] == "https" else _RAW
+                message["headers"] = [*own, *(pair for pair in added if pair[0] not in there)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -1,6 +1,7 @@
 """What a request says about itself: who sends it, from where, and which answer it takes."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
@@ -12,6 +13,11 @@ from schema.keys import KeyRing, Principal, presented_key
 from web.answers import JSON_TYPE
 
 GRAPHQL_TYPE: Final = "application/graphql-response+json"
+
+# The same few clients are asked for several times a request.
+REMEMBERED: Final = 1024
+# Of IPv6 that carries one of IPv4, in full. What is longer is no address, and not worth keeping.
+MAX_ADDRESS_CHARS: Final = 45
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
@@ -30,8 +36,14 @@ def parse_address(text: str) -> IPAddress | None:
 
     An IPv6 zone (%eth0) is left out: it may be any text of any length.
     """
+    address = text.partition("%")[0]
+    return _parsed(address) if len(address) <= MAX_ADDRESS_CHARS else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _parsed(text: str) -> IPAddress | None:
     try:
-        address = ip_address(text.partition("%")[0])
+        address = ip_address(text)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None

@@ -17,8 +17,8 @@ from tests.tasks import ACTOR, make_task
 
 @pytest.mark.parametrize(
     ("type_name", "count"),
-    # scheduleDescription and nextRunAt are computed.
-    [("Task", len(Task.__annotations__) + 2), ("TaskLog", len(TaskLog.__annotations__))],
+    # Besides the attributes there is __typename; scheduleDescription and nextRunAt are computed.
+    [("Task", len(Task.__annotations__) + 3), ("TaskLog", len(TaskLog.__annotations__) + 1)],
 )
 async def test_every_attribute_of_a_stored_object_is_read_directly(
     database: Database,
@@ -30,11 +30,16 @@ async def test_every_attribute_of_a_stored_object_is_read_directly(
     task = await make_task(service, fake_discord)
     await service.trigger(ACTOR, task.id)
     records, span = Records(database), Span(limit=1, offset=0)
-    (task_row,) = await records.tasks(TaskFilter(), span)
-    (log_row,) = await LogRecords(database).logs(LogFilter(), span)
-    source = Task.of(task_row) if type_name == "Task" else TaskLog.of(log_row)
+    objects = {
+        "Task": Task.listed(await records.tasks(TaskFilter(), span)),
+        "TaskLog": TaskLog.listed(await LogRecords(database).logs(LogFilter(), span)),
+    }[type_name]
     known = core_schema(build_schema()).extensions[_LEAVES]
     leaves = {name: leaf for (type_, name), leaf in known.items() if type_ == type_name}
+    read_at_once = {name: leaf for name, leaf in leaves.items() if not leaf.takes_info}
 
     assert len(leaves) == count
-    assert _read({name: leaf for name, leaf in leaves.items() if not leaf.takes_info}, source, {})
+    assert len(objects) == 1
+    answers = _read(read_at_once, objects)
+    assert answers is not None
+    assert answers == _read(read_at_once, list(objects))

@@ -1,6 +1,6 @@
 """The short way for leaves: the same answers as the stock executor's, to the byte."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -16,6 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from schema.core import core_schema
 from schema.execution import _LEAVES, LeafExecutor, prepare_leaves
+from schema.listed import Listed, columns_of
 from schema.scalars import JSON, SCALARS
 
 
@@ -128,11 +129,30 @@ def odd_things() -> list[Any]:
     ]
 
 
+def row_of(thing: Thing, names: Sequence[str]) -> list[Any]:
+    """Return the values as a database has them, which knows sizes as text only."""
+    return [str(thing.size) if name == "size" else getattr(thing, name) for name in names]
+
+
 @strawberry.type
 class Query:
     @strawberry.field
     def things(self) -> list[Thing]:
         return [Thing(), Thing(note="noted", second_colour=Colour.RED)]
+
+    @strawberry.field
+    def kept_as_columns(self) -> Sequence[Thing]:
+        names = ("name", "size", "colour", "note", "made_at")
+        columns = zip(*(row_of(thing, names) for thing in (Thing(), Thing(note="x"))), strict=True)
+        return Listed(Thing, dict(zip(names, columns, strict=True)), {"size": int})
+
+    @strawberry.field
+    def kept_wrongly(self) -> Sequence[Thing]:
+        return Listed(Thing, {"name": ["a", None], "size": ["1", "2"]}, {"size": int})
+
+    @strawberry.field
+    def none_kept(self) -> Sequence[Thing]:
+        return Listed(Thing, columns_of(("name", "size"), []), {"size": int})
 
     @strawberry.field
     def odd(self, number: int) -> Thing | None:
@@ -173,7 +193,9 @@ async def answer(schema: strawberry.Schema, query: str) -> bytes:
     return orjson.dumps({"data": result.data, "errors": errors})
 
 
-LEAVES = "id name note size ratio isNew colour secondColour madeAt payload title askedFor"
+LEAVES = (
+    "__typename id name note size ratio isNew colour secondColour madeAt payload title askedFor"
+)
 
 
 @pytest.mark.parametrize(
@@ -193,6 +215,14 @@ LEAVES = "id name note size ratio isNew colour secondColour madeAt payload title
         "{ things { loud name secret } }",
         "{ things { name inner { name later inner { size } } } things { note inner { id } } }",
         "{ things { name nothing } }",
+        "{ keptAsColumns { size n: name colour note madeAt title askedFor } }",
+        "{ keptAsColumns { later size inner { name } } }",
+        "{ keptAsColumns { isNew size payload } }",
+        "{ odds { __typename } odd(number: 18) { __typename } }",
+        "{ __typename keptAsColumns { name kind: __typename } }",
+        "{ keptWrongly { size } }",
+        "{ keptWrongly { size name } }",
+        "{ noneKept { size name title } things { size } }",
         f"{{ odds {{ {LEAVES} }} }}",
         "{ odds { name later } }",
         "{ odds { note broken size } }",
@@ -212,8 +242,11 @@ async def test_odd_value_is_answered_as_ever(number: int, fields: str) -> None:
     assert await answer(make(LeafExecutor), query) == await answer(make(), query)
 
 
-async def test_leaves_are_read_without_resolvers() -> None:
-    result = await make(AllRead).execute(f"{{ things {{ {LEAVES} }} }}")
+@pytest.mark.parametrize(
+    "query", [f"{{ things {{ {LEAVES} }} }}", "{ keptAsColumns { size name colour madeAt title } }"]
+)
+async def test_leaves_are_read_without_resolvers(query: str) -> None:
+    result = await make(AllRead).execute(query)
 
     assert result.errors is None
 
@@ -222,7 +255,7 @@ def test_what_is_read_at_once_and_of_a_leaf_type_is_a_leaf() -> None:
     found = core_schema(make()).extensions[_LEAVES]
 
     assert {name for type_, name in found if type_ == "Thing"} == {*LEAVES.split(), "fails"}
-    assert {type_ for type_, _ in found} == {"Thing"}
+    assert {type_ for type_, name in found if name != "__typename"} == {"Thing"}
 
 
 class Uppercase(SchemaExtension):

@@ -3,8 +3,16 @@ from uuid import UUID
 
 import pytest
 from graphql import GraphQLError
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from schema.scalars import format_date_time, parse_date_time, parse_json, parse_uuid
+from schema.scalars import (
+    format_date_time,
+    format_date_times,
+    parse_date_time,
+    parse_json,
+    parse_uuid,
+)
 
 NINE = datetime(2026, 1, 31, 9, tzinfo=UTC)
 ID = UUID("01890a5d-ac96-774b-bcce-b302099a8057")
@@ -66,6 +74,18 @@ def test_date_time_refuses_anything_else(value: object) -> None:
 )
 def test_date_time_is_always_written_in_utc(instant: datetime, text: str) -> None:
     assert format_date_time(instant) == text
+
+
+IN_UTC = st.lists(st.datetimes(timezones=st.just(UTC)))
+ELSEWHERE = st.datetimes(timezones=st.timezones()).filter(lambda each: 1 < each.year < 9998)
+
+
+@given(IN_UTC | st.lists(ELSEWHERE))
+@example([datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)])
+@example([NINE, NINE + timedelta(microseconds=10)])
+@example([NINE, NINE.astimezone(timezone(timedelta(hours=-8)))])
+def test_many_date_times_are_written_as_each_of_them(instants: list[datetime]) -> None:
+    assert format_date_times(instants) == [format_date_time(each) for each in instants]
 
 
 @pytest.mark.parametrize("text", [str(ID), str(ID).upper(), ID.hex])
