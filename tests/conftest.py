@@ -4,14 +4,12 @@ import asyncio
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
+import structlog
 import uvloop
 from cryptography.fernet import Fernet
 
@@ -25,8 +23,8 @@ from engine.service import TaskService
 from engine.validation import TaskRules
 from models.database import Database
 from models.embedded import EmbeddedPostgres
-from models.migrate import migrate
-from models.orm import credentials
+from tests.acceptance.running import API_KEY, Service, running
+from tests.databases import Databases
 from tests.fake_discord import FakeDiscord
 
 RUN_DEADLINE_SECONDS = 3600
@@ -38,25 +36,20 @@ def accounting(run_deadline_seconds: int = RUN_DEADLINE_SECONDS) -> Accounting:
     return Accounting(fire_all_limit=100, run_deadline_seconds=run_deadline_seconds)
 
 
+def pytest_configure() -> None:
+    """Let what is logged be written without the values of variables, whose search is slow."""
+    *before, _ = structlog.get_config()["processors"]
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    structlog.configure(processors=[*before, plain])
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run the tests on the loop that the service runs on."""
     return {"uvloop": uvloop.new_event_loop}
-
-
-def of_database(url: str, name: str) -> str:
-    """Return the same server's URL for another database."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
-async def _execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(**credentials(url))
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 @pytest.fixture(scope="session")
@@ -76,22 +69,26 @@ def server_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def template(server_url: str) -> Iterator[str]:
-    """A migrated, empty database, which each test's own is cloned from."""
-    name = f"template_{uuid.uuid4().hex}"
-    asyncio.run(_execute(server_url, f'create database "{name}"'))
-    asyncio.run(migrate(of_database(server_url, name)))
-    yield name
-    asyncio.run(_execute(server_url, f'drop database "{name}" with (force)'))
+def databases(server_url: str) -> Iterator[Databases]:
+    """The server's databases, one for each test."""
+    databases = Databases(server_url)
+    asyncio.run(databases.open())
+    yield databases
+    asyncio.run(databases.close())
+
+
+@pytest.fixture(scope="session")
+def template(databases: Databases) -> str:
+    """A migrated, empty database, to clone others from."""
+    return databases.template
 
 
 @pytest.fixture
-async def database_url(server_url: str, template: str) -> AsyncIterator[str]:
+async def database_url(databases: Databases) -> AsyncIterator[str]:
     """A clean database for one test."""
-    name = f"test_{uuid.uuid4().hex}"
-    await _execute(server_url, f'create database "{name}" template "{template}"')
-    yield of_database(server_url, name)
-    await _execute(server_url, f'drop database "{name}" with (force)')
+    url = await databases.take()
+    yield url
+    await databases.give_back(url)
 
 
 @pytest.fixture
@@ -198,3 +195,22 @@ async def service(
 ) -> TaskService:
     """A service without an engine beside it."""
     return make_service(cipher, fake_discord.origin)
+
+
+@pytest.fixture
+def settings(database_url: str, fake_discord: FakeDiscord, tmp_path: Path) -> dict[str, str]:
+    """Settings of a development service on the test's own database."""
+    return {
+        "API_KEY": API_KEY,
+        "DATABASE_URL": database_url,
+        "DATA_DIR": str(tmp_path),
+        "DISCORD_ORIGINS": fake_discord.origin,
+        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    }
+
+
+@pytest.fixture
+async def real_service(settings: dict[str, str]) -> AsyncIterator[Service]:
+    """The program with these settings, as `make run` starts it."""
+    async with running(settings) as real_service:
+        yield real_service

@@ -91,6 +91,16 @@ def slow(seconds: float, then: Behaviour) -> Behaviour:
     return behave
 
 
+def held(until: asyncio.Event, then: Behaviour) -> Behaviour:
+    """Answer once the event has happened."""
+
+    async def behave(request: web.BaseRequest) -> web.StreamResponse:
+        await until.wait()
+        return await then(request)
+
+    return behave
+
+
 def reset() -> Behaviour:
     """Break the connection (RST) after the request was read, before any answer."""
 

@@ -106,7 +106,9 @@ async def running(settings: Mapping[str, str], *, command: str = "serve") -> Asy
 @asynccontextmanager
 async def following(process: asyncio.subprocess.Process) -> AsyncIterator[Service]:
     """Wait until a program, whose output is a pipe, is healthy, and end it afterwards."""
-    async with aiohttp.ClientSession() as http:
+    # A connection that is kept may be closed, as idle, by a copy that just went on after SIGSTOP.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as http:
         service = Service(process=process, http=http)
         reading = asyncio.create_task(_read(service))
         try:

@@ -13,8 +13,8 @@ from cryptography.fernet import Fernet
 
 from models.orm import credentials
 from tests.acceptance.running import API_KEY, program, running
-from tests.conftest import of_database
 from tests.containers import ROOT
+from tests.databases import of_database
 from tests.fake_discord import FakeDiscord
 from tests.scripts import postgres_programs, script
 

@@ -11,6 +11,7 @@ SECONDS = 15.0
 SEED = 3
 
 
+@pytest.mark.no_cover
 @pytest.mark.timeout(150)
 async def test_no_fault_loses_a_tick_or_stores_one_twice(tmp_path: Path) -> None:
     result = await run(tmp_path, seconds=SECONDS, seed=SEED, pause_seconds=(0.5, 1.5))

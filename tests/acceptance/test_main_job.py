@@ -3,14 +3,11 @@
 import asyncio
 import signal
 import statistics
-from collections.abc import AsyncIterator
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.fernet import Fernet
 
 from tests.acceptance.running import API_KEY, Service, running
 from tests.fake_discord import FakeDiscord
@@ -37,25 +34,6 @@ query ($id: UUID!) {
 }
 """
 TASK = "query ($id: UUID!) { task(id: $id) { status statusReason } }"
-
-
-@pytest.fixture
-def settings(database_url: str, fake_discord: FakeDiscord, tmp_path: Path) -> dict[str, str]:
-    """Settings of a development service on the test's own database."""
-    return {
-        "API_KEY": API_KEY,
-        "DATABASE_URL": database_url,
-        "DATA_DIR": str(tmp_path),
-        "DISCORD_ORIGINS": fake_discord.origin,
-        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-    }
-
-
-@pytest.fixture
-async def service(settings: dict[str, str]) -> AsyncIterator[Service]:
-    """The program, running."""
-    async with running(settings) as service:
-        yield service
 
 
 def task_input(fake: FakeDiscord, **fields: object) -> dict[str, dict[str, object]]:
@@ -86,17 +64,17 @@ async def wait_for_statuses(
 
 
 async def test_created_task_is_delivered_on_time_and_logged(
-    service: Service, fake_discord: FakeDiscord
+    real_service: Service, fake_discord: FakeDiscord
 ) -> None:
-    created = (await service.data(CREATE, task_input(fake_discord)))["createTask"]
+    created = (await real_service.data(CREATE, task_input(fake_discord)))["createTask"]
     await fake_discord.wait_for(3, timeout_seconds=8)
 
     async def are_logged() -> bool:
-        logs = await service.data(LOGS, {"id": created["id"]})
+        logs = await real_service.data(LOGS, {"id": created["id"]})
         return len([row for row in logs["logs"]["data"] if row["status"] == "SUCCESS"]) >= 3
 
     await wait_until(are_logged, what="three SUCCESS rows")
-    rows = (await service.data(LOGS, {"id": created["id"]}))["logs"]["data"]
+    rows = (await real_service.data(LOGS, {"id": created["id"]}))["logs"]["data"]
     sent = [row for row in rows if row["status"] == "SUCCESS"]
     assert created["webhookUrl"].endswith("/****")
     assert all(row["httpStatus"] == 200 and row["discordMessageId"] for row in sent)
@@ -107,42 +85,42 @@ async def test_created_task_is_delivered_on_time_and_logged(
 
 
 async def test_updated_toggled_and_deleted_task_is_rescheduled_and_unscheduled(
-    service: Service, fake_discord: FakeDiscord
+    real_service: Service, fake_discord: FakeDiscord
 ) -> None:
-    created = await service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
+    created = await real_service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
     task_id = created["createTask"]["id"]
 
     changed = {"id": task_id, "input": {"schedule": "* * * * * *"}}
-    await service.data(UPDATE, changed)
+    await real_service.data(UPDATE, changed)
     await fake_discord.wait_for(1)
 
-    toggled = (await service.data(TOGGLE, {"id": task_id}))["toggleTask"]
+    toggled = (await real_service.data(TOGGLE, {"id": task_id}))["toggleTask"]
     assert toggled == {"status": "INACTIVE", "nextRunAt": None}
-    assert (await service.data("{ engineStatus { scheduledJobs } }")) == {
+    assert (await real_service.data("{ engineStatus { scheduledJobs } }")) == {
         "engineStatus": {"scheduledJobs": 0}
     }
 
-    await service.data(TOGGLE, {"id": task_id})
-    await service.data(DELETE, {"id": task_id})
-    assert (await service.data("{ engineStatus { scheduledJobs } }")) == {
+    await real_service.data(TOGGLE, {"id": task_id})
+    await real_service.data(DELETE, {"id": task_id})
+    assert (await real_service.data("{ engineStatus { scheduledJobs } }")) == {
         "engineStatus": {"scheduledJobs": 0}
     }
-    _, body = await service.post(TASK, {"id": task_id})
+    _, body = await real_service.post(TASK, {"id": task_id})
     assert body["errors"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
-async def test_without_the_right_key_nothing_is_answered(service: Service) -> None:
+async def test_without_the_right_key_nothing_is_answered(real_service: Service) -> None:
     for key in (None, "somebody-guessed-this"):
-        status, body = await service.post("{ __schema { types { name } } }", key=key)
+        status, body = await real_service.post("{ __schema { types { name } } }", key=key)
         assert status == 401
         assert body["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert not body.get("data")
-    assert "somebody-guessed-this" not in service.text
-    assert API_KEY not in service.text
+    assert "somebody-guessed-this" not in real_service.text
+    assert API_KEY not in real_service.text
 
 
 async def test_wrong_input_is_refused_with_every_problem(
-    service: Service, fake_discord: FakeDiscord
+    real_service: Service, fake_discord: FakeDiscord
 ) -> None:
     wrong = task_input(
         fake_discord,
@@ -153,7 +131,7 @@ async def test_wrong_input_is_refused_with_every_problem(
         maxRetry=11,
     )
 
-    status, body = await service.post(CREATE, wrong)
+    status, body = await real_service.post(CREATE, wrong)
 
     (error,) = body["errors"]
     assert status == 200
@@ -172,67 +150,67 @@ async def test_wrong_input_is_refused_with_every_problem(
     "fields", [{"unknownField": 1}, {"name": None}, {"status": "PAUSED"}, {"webhookUrl": ["URL"]}]
 )
 async def test_token_is_not_repeated_by_the_error_of_a_malformed_input(
-    service: Service, fake_discord: FakeDiscord, fields: dict[str, object]
+    real_service: Service, fake_discord: FakeDiscord, fields: dict[str, object]
 ) -> None:
     wanted = task_input(fake_discord)
     url = str(wanted["input"]["webhookUrl"])
     given = {name: [url] if value == ["URL"] else value for name, value in fields.items()}
 
-    status, body = await service.post(CREATE, {"input": wanted["input"] | given})
+    status, body = await real_service.post(CREATE, {"input": wanted["input"] | given})
 
     (error,) = body["errors"]
     assert status == 200
     assert error["extensions"]["code"] == "BAD_USER_INPUT"
     assert error["extensions"]["fieldErrors"][0]["path"][0] == "input"
     assert url.rsplit("/", 1)[1] not in str(body)
-    assert url.rsplit("/", 1)[1] not in service.text
+    assert url.rsplit("/", 1)[1] not in real_service.text
 
 
 async def test_failing_task_retries_and_turns_failed(
-    service: Service, fake_discord: FakeDiscord
+    real_service: Service, fake_discord: FakeDiscord
 ) -> None:
     wanted = task_input(fake_discord, schedule="@yearly", maxRetry=1)
-    created = (await service.data(CREATE, wanted))["createTask"]
+    created = (await real_service.data(CREATE, wanted))["createTask"]
     fake_discord.script(None, (500, "no"), (500, "no"))
 
-    await service.data(TRIGGER, {"id": created["id"]})
+    await real_service.data(TRIGGER, {"id": created["id"]})
 
-    await wait_for_statuses(service, created["id"], ["RETRYING", "FAILED"])
-    task = (await service.data(TASK, {"id": created["id"]}))["task"]
+    await wait_for_statuses(real_service, created["id"], ["RETRYING", "FAILED"])
+    task = (await real_service.data(TASK, {"id": created["id"]}))["task"]
     assert task["status"] == "FAILED"
     assert "500" in task["statusReason"]
 
 
 async def test_rate_limited_attempt_is_sent_again_uncounted(
-    service: Service, fake_discord: FakeDiscord
+    real_service: Service, fake_discord: FakeDiscord
 ) -> None:
-    created = await service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
+    created = await real_service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
     task_id = created["createTask"]["id"]
     limited = {"message": "limited", "retry_after": 0.3, "global": False}
     fake_discord.script(None, (429, limited, {"Via": "1.1 google"}))
 
-    await service.data(TRIGGER, {"id": task_id})
+    await real_service.data(TRIGGER, {"id": task_id})
 
-    (row,) = await wait_for_statuses(service, task_id, ["SUCCESS"])
+    (row,) = await wait_for_statuses(real_service, task_id, ["SUCCESS"])
     assert row["retryCount"] == 0
     assert len(fake_discord.requests) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_signal_drains_and_exits_cleanly(
-    service: Service, fake_discord: FakeDiscord, number: signal.Signals
+    real_service: Service, fake_discord: FakeDiscord, number: signal.Signals
 ) -> None:
-    created = await service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
+    created = await real_service.data(CREATE, task_input(fake_discord, schedule="@yearly"))
     fake_discord.latency_seconds = 1.0
-    await service.data(TRIGGER, {"id": created["createTask"]["id"]})
+    await real_service.data(TRIGGER, {"id": created["createTask"]["id"]})
     await fake_discord.wait_for(1)
 
-    service.process.send_signal(number)
-    service.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(service.process.wait(), 15) == 0
+    real_service.process.send_signal(number)
+    real_service.process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(real_service.process.wait(), 15) == 0
 
     assert [request.status for request in fake_discord.requests] == [200]
-    assert "Traceback" not in service.text
+    assert "Traceback" not in real_service.text
 
 
 async def test_queued_and_retrying_work_survives_a_kill(

@@ -1,33 +1,22 @@
 """Rotating keys with the real program, as the documentation says, while tasks tick."""
 
 import asyncio
-from pathlib import Path
 
-import pytest
 from cryptography.fernet import Fernet
 
 from engine.cipher import WebhookCipher
 from models.database import Database
 from models.task import Task
-from tests.acceptance.running import API_KEY, Service, program, running
+from tests.acceptance.running import Service, program, running
+from tests.conftest import make_service
 from tests.fake_discord import FakeDiscord
+from tests.tasks import make_task
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 TASKS = 4
 CREATE = "mutation ($input: CreateTaskInput!) { createTask(input: $input) { id } }"
 DELETE = "mutation ($id: UUID!) { deleteTask(id: $id) { id } }"
 STATUSES = "{ tasks { data { status statusReason } } logs(limit: 100) { data { status message } } }"
-
-
-@pytest.fixture
-def settings(database_url: str, fake_discord: FakeDiscord, tmp_path: Path) -> dict[str, str]:
-    """Settings without any ENCRYPTION_KEYS."""
-    return {
-        "API_KEY": API_KEY,
-        "DATABASE_URL": database_url,
-        "DATA_DIR": str(tmp_path),
-        "DISCORD_ORIGINS": fake_discord.origin,
-    }
 
 
 async def create(service: Service, fake: FakeDiscord, name: str) -> str:
@@ -85,10 +74,8 @@ async def test_keys_rotate_while_tasks_tick_and_the_old_one_can_go(
 async def test_what_no_key_can_read_is_refused_with_one_message(
     settings: dict[str, str], fake_discord: FakeDiscord, database: Database
 ) -> None:
-    async with running(settings | {"ENCRYPTION_KEYS": OLD}) as service:
-        task_id = await create(service, fake_discord, "a task")
-        assert await service.stop() == 0
-    await Task.filter(id=task_id).update(webhook_url="garbled")
+    task = await make_task(make_service(WebhookCipher([OLD]), fake_discord.origin), fake_discord)
+    await Task.filter(id=task.id).update(webhook_url="garbled")
 
     status, output = await program(
         "rotate-keys", settings=settings | {"ENCRYPTION_KEYS": f"{NEW},{OLD}"}

@@ -5,34 +5,17 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from cryptography.fernet import Fernet
 
-from tests.acceptance.running import API_KEY, Service, running
+from tests.acceptance.running import API_KEY, Service
 from tests.fake_discord import FakeDiscord
 
 CLIENTS = Path(__file__).with_name("clients")
 SECONDS = 45.0
-
-
-@pytest.fixture
-async def service(
-    database_url: str, fake_discord: FakeDiscord, tmp_path: Path
-) -> AsyncIterator[Service]:
-    settings = {
-        "API_KEY": API_KEY,
-        "DATABASE_URL": database_url,
-        "DATA_DIR": str(tmp_path),
-        "DISCORD_ORIGINS": fake_discord.origin,
-        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-    }
-    async with running(settings) as service:
-        yield service
 
 
 async def play(name: str, service: Service, fake: FakeDiscord) -> Any:
@@ -69,9 +52,9 @@ async def play(name: str, service: Service, fake: FakeDiscord) -> Any:
     ],
 )
 async def test_client_creates_lists_fails_polls_and_subscribes(
-    service: Service, fake_discord: FakeDiscord, name: str, refused: str
+    real_service: Service, fake_discord: FakeDiscord, name: str, refused: str
 ) -> None:
-    seen = await play(name, service, fake_discord)
+    seen = await play(name, real_service, fake_discord)
 
     task = seen["created"]
     assert (task["name"], task["status"]) == (name, "ACTIVE")

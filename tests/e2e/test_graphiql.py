@@ -8,11 +8,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
-from cryptography.fernet import Fernet
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from tests.acceptance.running import API_KEY, Service, running
+from tests.acceptance.running import API_KEY, Service
 from tests.e2e.browser import Page, browsing
 from tests.e2e.graphiql import GraphiQL
 from tests.e2e.proxy import proxy
@@ -24,21 +23,6 @@ from web.graphiql import GraphiQL as ServedPage
 TEMPLATE = '{\n  "X-API-Key": "your-api-key"\n}'
 CREATE = "mutation ($input: CreateTaskInput!) { createTask(input: $input) { id } }"
 PLACEHOLDER = "https://discord.com/api/webhooks/<id>/<token>"
-
-
-@pytest.fixture
-async def service(
-    database_url: str, fake_discord: FakeDiscord, tmp_path: Path
-) -> AsyncIterator[Service]:
-    settings = {
-        "API_KEY": API_KEY,
-        "DATABASE_URL": database_url,
-        "DATA_DIR": str(tmp_path),
-        "DISCORD_ORIGINS": fake_discord.origin,
-        "ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-    }
-    async with running(settings) as service:
-        yield service
 
 
 @pytest.fixture
@@ -66,10 +50,14 @@ def posts(page: Page) -> list[str]:
 
 @pytest.mark.parametrize("has_prefix", [False, True], ids=["at the root", "below a prefix"])
 async def test_key_query_mutation_and_docs_work_from_this_host_alone(
-    service: Service, page: Page, fake_discord: FakeDiscord, has_prefix: bool
+    real_service: Service, page: Page, fake_discord: FakeDiscord, has_prefix: bool
 ) -> None:
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(proxy(service.url)) if has_prefix else service.url
+        url = (
+            await stack.enter_async_context(proxy(real_service.url))
+            if has_prefix
+            else real_service.url
+        )
         graphiql = GraphiQL(page)
         await graphiql.open(f"{url}/graphql")
         await graphiql.use_key(API_KEY)
@@ -89,10 +77,14 @@ async def test_key_query_mutation_and_docs_work_from_this_host_alone(
 
 @pytest.mark.parametrize("has_prefix", [False, True], ids=["at the root", "below a prefix"])
 async def test_subscription_shows_an_attempt_when_it_ends(
-    service: Service, page: Page, fake_discord: FakeDiscord, has_prefix: bool
+    real_service: Service, page: Page, fake_discord: FakeDiscord, has_prefix: bool
 ) -> None:
     async with AsyncExitStack() as stack:
-        url = await stack.enter_async_context(proxy(service.url)) if has_prefix else service.url
+        url = (
+            await stack.enter_async_context(proxy(real_service.url))
+            if has_prefix
+            else real_service.url
+        )
         graphiql = GraphiQL(page)
         await graphiql.open(f"{url}/graphql")
         await graphiql.use_key(API_KEY)
@@ -100,7 +92,7 @@ async def test_subscription_shows_an_attempt_when_it_ends(
 
         await graphiql.start("Watch")
         await page.wait_for_request("ws://")
-        await service.data(CREATE, {"input": ticking(fake_discord)})
+        await real_service.data(CREATE, {"input": ticking(fake_discord)})
         shown = await graphiql.answer()
 
         assert shown["data"]["taskLogs"]["status"] == "SUCCESS"
@@ -108,11 +100,11 @@ async def test_subscription_shows_an_attempt_when_it_ends(
         assert hosts(page) == {urlsplit(url).netloc}
 
 
-async def test_large_files_are_sent_packed_as_they_were_built(service: Service) -> None:
+async def test_large_files_are_sent_packed_as_they_were_built(real_service: Service) -> None:
     async with aiohttp.ClientSession(auto_decompress=False) as session:
         names = [path.stem for path in BUILT.glob("*.gz")]
         for name in names:
-            url = f"{service.url}/graphql/assets/{name}"
+            url = f"{real_service.url}/graphql/assets/{name}"
             async with session.get(url, headers={"Accept-Encoding": "gzip"}) as answer:
                 assert answer.headers["Content-Encoding"] == "gzip"
                 assert gzip.decompress(await answer.read()) == (BUILT / name).read_bytes()
@@ -120,9 +112,9 @@ async def test_large_files_are_sent_packed_as_they_were_built(service: Service) 
     assert len(names) == 4
 
 
-async def test_nothing_is_sent_before_there_is_a_key(service: Service, page: Page) -> None:
+async def test_nothing_is_sent_before_there_is_a_key(real_service: Service, page: Page) -> None:
     graphiql = GraphiQL(page)
-    await graphiql.open(f"{service.url}/graphql")
+    await graphiql.open(f"{real_service.url}/graphql")
 
     answer = await graphiql.run("Dashboard")
 
@@ -130,9 +122,9 @@ async def test_nothing_is_sent_before_there_is_a_key(service: Service, page: Pag
     assert posts(page) == []
 
 
-async def test_wrong_key_is_told(service: Service, page: Page) -> None:
+async def test_wrong_key_is_told(real_service: Service, page: Page) -> None:
     graphiql = GraphiQL(page)
-    await graphiql.open(f"{service.url}/graphql")
+    await graphiql.open(f"{real_service.url}/graphql")
 
     await graphiql.use_key("not the key")
     await graphiql.wait_for_state("wrong key")
@@ -140,14 +132,14 @@ async def test_wrong_key_is_told(service: Service, page: Page) -> None:
     assert all("401" in problem for problem in page.problems)
 
 
-async def test_key_in_the_header_editor_is_used_and_kept(service: Service, page: Page) -> None:
+async def test_key_in_the_header_editor_is_used_and_kept(real_service: Service, page: Page) -> None:
     graphiql = GraphiQL(page)
-    await graphiql.open(f"{service.url}/graphql")
+    await graphiql.open(f"{real_service.url}/graphql")
     assert await graphiql.headers() == TEMPLATE
 
     await graphiql.write_headers({"X-API-Key": API_KEY})
     answer = await graphiql.run("Dashboard")
-    await graphiql.open(f"{service.url}/graphql")
+    await graphiql.open(f"{real_service.url}/graphql")
     await graphiql.wait_for_state("key accepted")
     await graphiql.wait_for_docs("Query", "tasks")
 
@@ -156,10 +148,10 @@ async def test_key_in_the_header_editor_is_used_and_kept(service: Service, page:
 
 
 async def test_key_of_the_form_is_used_while_the_template_is_untouched(
-    service: Service, page: Page
+    real_service: Service, page: Page
 ) -> None:
     graphiql = GraphiQL(page)
-    await graphiql.open(f"{service.url}/graphql")
+    await graphiql.open(f"{real_service.url}/graphql")
     await graphiql.use_key(API_KEY)
     await graphiql.wait_for_state("key accepted")
 
@@ -183,15 +175,15 @@ async def test_key_of_the_form_is_used_while_the_template_is_untouched(
     ids=["inline script", "inline handler", "eval", "another host"],
 )
 async def test_policy_forbids_what_the_page_does_not_need(
-    service: Service, page: Page, script: str
+    real_service: Service, page: Page, script: str
 ) -> None:
-    await page.open(f"{service.url}/graphql")
+    await page.open(f"{real_service.url}/graphql")
 
     await page.evaluate(f"(() => {{ {script} }})()")
     await page.wait_for_problem("ContentSecurityPolicyIssue")
 
     assert await page.evaluate("window.ran") is None
-    assert hosts(page) == {urlsplit(service.url).netloc}
+    assert hosts(page) == {urlsplit(real_service.url).netloc}
 
 
 async def test_page_that_is_not_built_says_how(page: Page, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from engine.cipher import WebhookCipher
 from engine.redis_store import RedisStore
 from models.database import Database
 from tests.acceptance.running import API_KEY, running
-from tests.conftest import StartEngine, of_database
+from tests.conftest import StartEngine
+from tests.databases import of_database
 from tests.e2e.redis_server import RedisServer, redis_server
 from tests.fake_discord import FakeDiscord
 from tests.serving import Api, make_app, serving

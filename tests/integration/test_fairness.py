@@ -85,6 +85,7 @@ async def backlog_worker(
         yield worker
 
 
+@pytest.mark.no_cover
 async def test_backlog_of_200_000_attempts_fills_no_memory_and_delays_no_fresh_one(
     database_url: str, database: Database, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -24,13 +25,16 @@ from tests.tasks import make_task
 
 # graphql-core cancels what is beside a failed field, a coroutine before its first step too. Then
 # what that would have awaited says so; nothing else comes of it.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:coroutine .* was never awaited:RuntimeWarning",
-    "ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning",
-)
+pytestmark = [
+    pytest.mark.filterwarnings(
+        "ignore:coroutine .* was never awaited:RuntimeWarning",
+        "ignore:Exception ignored in. <coroutine object:pytest.PytestUnraisableExceptionWarning",
+    ),
+    pytest.mark.no_cover,  # other tests cover these lines, and tracing takes half of the time
+]
 
 FUZZ = settings(
-    max_examples=400,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "150")),
     derandomize=True,
     database=None,
     deadline=None,

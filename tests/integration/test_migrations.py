@@ -11,7 +11,7 @@ from tortoise.context import TortoiseContext
 
 from models.migrate import MIGRATIONS, migrate, pending_migrations
 from models.orm import credentials, tortoise_config
-from tests.conftest import of_database
+from tests.databases import of_database
 
 COLUMNS = """
 select table_name, column_name, data_type, is_nullable, character_maximum_length, column_default

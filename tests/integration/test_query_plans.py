@@ -38,7 +38,8 @@ from schema.log_statements import (
     totals_of_tasks,
 )
 from schema.records import Span
-from tests.conftest import NO_BUDGET, of_database
+from tests.conftest import NO_BUDGET
+from tests.databases import of_database
 from tests.plans import scanned_whole, scans_of
 
 TASKS = 1_000
