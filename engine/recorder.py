@@ -25,7 +25,7 @@ from models.errors import DatabaseUnavailable
 
 BATCH = 500
 RETRY_SECONDS = 0.5
-COALESCE_SECONDS = 0.01
+COALESCE_SECONDS = 0.03
 
 T = TypeVar("T", Finished, Claim)
 
