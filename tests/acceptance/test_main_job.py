@@ -146,24 +146,22 @@ async def test_wrong_input_is_refused_with_every_problem(
     }
 
 
-@pytest.mark.parametrize(
-    "fields", [{"unknownField": 1}, {"name": None}, {"status": "PAUSED"}, {"webhookUrl": ["URL"]}]
-)
 async def test_token_is_not_repeated_by_the_error_of_a_malformed_input(
-    real_service: Service, fake_discord: FakeDiscord, fields: dict[str, object]
+    real_service: Service, fake_discord: FakeDiscord
 ) -> None:
-    wanted = task_input(fake_discord)
-    url = str(wanted["input"]["webhookUrl"])
-    given = {name: [url] if value == ["URL"] else value for name, value in fields.items()}
+    wanted = task_input(fake_discord)["input"]
+    url = str(wanted["webhookUrl"])
+    token = url.rsplit("/", 1)[1]
 
-    status, body = await real_service.post(CREATE, {"input": wanted["input"] | given})
+    for given in ({"unknownField": 1}, {"name": None}, {"status": "PAUSED"}, {"webhookUrl": [url]}):
+        status, body = await real_service.post(CREATE, {"input": wanted | given})
 
-    (error,) = body["errors"]
-    assert status == 200
-    assert error["extensions"]["code"] == "BAD_USER_INPUT"
-    assert error["extensions"]["fieldErrors"][0]["path"][0] == "input"
-    assert url.rsplit("/", 1)[1] not in str(body)
-    assert url.rsplit("/", 1)[1] not in real_service.text
+        (error,) = body["errors"]
+        assert status == 200, given
+        assert error["extensions"]["code"] == "BAD_USER_INPUT", given
+        assert error["extensions"]["fieldErrors"][0]["path"][0] == "input", given
+        assert token not in str(body), given
+        assert token not in real_service.text, given
 
 
 async def test_failing_task_retries_and_turns_failed(
