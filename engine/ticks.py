@@ -91,7 +91,8 @@ with batch as (
         when l.ignores_overlap or l.overlap_policy = 'ALLOW' then 'QUEUED'
         when l.nth > 1 or exists (
             select from task_logs q
-            where q.task_id = l.task_id and q.status = 'QUEUED'
+            -- Which is QUEUED, too, but then a plan might go over all that is.
+            where q.task_id = l.task_id and q.finished_at is null
         ) then 'SKIPPED'
         else 'QUEUED' end as status
     from chained l where is_live

@@ -1,6 +1,6 @@
 """Whatever waits on some webhooks, the others have their turn, and memory stays bounded."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,7 +34,7 @@ from tests.waiting import wait_until
 SUCCESS, QUEUED = LogStatus.SUCCESS, LogStatus.QUEUED
 ALLOW = OverlapPolicy.ALLOW
 CONCURRENCY = 100
-SECOND, A_MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+SECOND, A_MINUTE, AN_HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 # Far less than a round of the backlog takes, on a machine that is busy with other tests.
 ON_TIME_MS = 750.0
 MEBIBYTE = 1024 * 1024
@@ -265,6 +265,39 @@ async def test_claim_that_was_planned_on_empty_tables_reads_few_rows(
     assert len(claimed) == rooms
     # Each of what is claimed is read once in each table, and looked at again where it is changed.
     assert read <= 20 * rooms
+
+
+async def test_storing_that_was_planned_on_small_tables_reads_few_rows(
+    database: Database, cipher: WebhookCipher, fake_discord: FakeDiscord
+) -> None:
+    """As the first seconds of a new database go: a few ticks each, and then many."""
+    task_ids = await add_tasks(database, cipher, fake_discord, 1_200)
+    async with database.connection() as connection:
+        await connection.execute("update tasks set overlap_policy = 'SKIP'")  # now version 2
+        await connection.execute("update task_cursors set cursor = now() - interval '1 hour'")
+        small, many = batched(task_ids[:200], 20), batched(task_ids[200:], 200)
+        for batch in [*small, *many][:-1]:
+            await store_ticks_of(connection, batch)
+        async with connection.transaction():  # in which nothing is taken from the counts
+            before = await connection.fetchval(_READ)
+            await store_ticks_of(connection, task_ids[-200:])
+            read = await connection.fetchval(_READ) - before
+
+    assert read <= 20 * 200
+
+
+def batched(task_ids: Sequence[UUID], size: int) -> Iterator[Sequence[UUID]]:
+    for first in range(0, len(task_ids), size):
+        yield task_ids[first : first + size]
+
+
+async def store_ticks_of(connection: Connection, task_ids: Sequence[UUID]) -> None:
+    """Store a tick of a moment ago of each of these tasks, which have nothing queued."""
+    at = datetime.now(UTC) - SECOND
+    since = at - 2 * AN_HOUR
+    ticks = [Tick(task_id=task_id, version=2, at=at, since=since) for task_id in task_ids]
+    stored = await store_ticks(connection, ticks, run_deadline_seconds=RUN_DEADLINE_SECONDS)
+    assert stored.queued == len(task_ids)
 
 
 async def test_ten_thousand_attempts_on_one_webhook_delay_no_other(
