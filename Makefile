@@ -18,7 +18,7 @@ sandbox: ## try it without Discord: the service, and a page that shows what it s
 
 test: ## run all tests, with coverage
 	@$(DEV)
-	@$(PY) -m pytest -n 4 --dist loadgroup --cov --cov-report=term
+	@$(PY) -m pytest -n 6 --dist loadgroup --cov --cov-report=term
 
 e2e: ## run the tests with Node's clients, a browser, Redis, nginx and the image's steps
 	@$(DEV)

@@ -98,7 +98,11 @@ class Databases:
             await connection.execute(_END_OTHERS)
             # A setting of the database may have other names stand before the catalog's.
             await connection.execute("set search_path to default; set search_path = public")
-            if await connection.fetchval(_SHAPE) != self._shape:
+            try:
+                shape = await connection.fetchval(_SHAPE)
+            except asyncpg.UndefinedTableError:  # it has no migrations, not even their table
+                return False
+            if shape != self._shape:
                 return False
             if await connection.fetchval(_BYTES) > MAX_BYTES:
                 return False
