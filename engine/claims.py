@@ -57,7 +57,8 @@ class Claim:
 
 # What a claim costs must not grow with what waits, however wrong the statistics are after a burst:
 # so lanes are read in the order of their index, which a bitmap would lose, and tables are looked up
-# by arrays and laterals with limits, which can't become walks over the whole.
+# by arrays and laterals with limits, which can't become walks over the whole. "Is true" hides a
+# condition from the index of the other order, after which all that waits would be sorted.
 # An attempt whose task's row was removed by hand counts as one of a deleted task.
 # The budget is reckoned from when its row was locked: whoever waited for it sends later.
 # Half of the room is for what came last, see docs/decisions/0026.
@@ -188,6 +189,7 @@ left join lateral (
 order by c.scheduled_for
 """
 
+# PostgreSQL keeps the plan that it made first, and on a new database that was for empty tables.
 _BY_INDEX = "set enable_bitmapscan = off; set enable_seqscan = off"
 _AS_BEFORE = "reset enable_bitmapscan; reset enable_seqscan"
 
