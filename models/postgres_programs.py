@@ -11,12 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from models.errors import StorageError
 
 if sys.platform != "win32":
+    import fcntl
     import pwd
 
 MAJOR = 18
@@ -70,17 +72,33 @@ def run(program: str, *options: str, folder: Path, hold: int | None = None, give
 
 def account() -> tuple[int, int]:
     """Return uid and gid of the account that root runs the server as; make it when it is new."""
-    for command in (None, shutil.which("useradd", path=f"{os.defpath}:/usr/sbin:/sbin")):
-        if command:
-            shape = ["--system", "--shell", "/bin/false", "--home-dir", str(ACCOUNT_HOME)]
-            subprocess.run([command, *shape, ACCOUNT], check=False, capture_output=True)
-        with suppress(KeyError):
-            entry = pwd.getpwnam(ACCOUNT)
-            return entry.pw_uid, entry.pw_gid
+    useradd = shutil.which("useradd", path=f"{os.defpath}:/usr/sbin:/sbin")
+    with _alone():
+        for command in (None, useradd):
+            if command:
+                shape = ["--system", "--shell", "/bin/false", "--home-dir", str(ACCOUNT_HOME)]
+                subprocess.run([command, *shape, ACCOUNT], check=False, capture_output=True)
+            with suppress(KeyError):
+                entry = pwd.getpwnam(ACCOUNT)
+                return entry.pw_uid, entry.pw_gid
     raise ProgramFailed(
         f"PostgreSQL doesn't run as root, and its account {ACCOUNT} could not be made by useradd: "
         "make that account, start as another user, or set DATABASE_URL"
     )
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Make what is there once on a machine while no other process does.
+
+    Of two useradds at once, one may overwrite what the other wrote.
+    """
+    folder = os.open("/etc", os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _programs(owner: os.stat_result) -> Path:
@@ -113,13 +131,14 @@ def _may_run(program: Path, owner: os.stat_result) -> bool:
 def _copy(wheel: Path) -> Path:
     """Return a copy of the wheel's programs and libraries that every account can reach."""
     copy = ACCOUNT_HOME / f"programs-{importlib.metadata.version(DISTRIBUTION)}"
-    if not copy.exists():
-        ACCOUNT_HOME.mkdir(parents=True, exist_ok=True)
-        ACCOUNT_HOME.chmod(0o755)
-        new = Path(tempfile.mkdtemp(dir=ACCOUNT_HOME))
-        for part in (f"{PACKAGE}/pginstall{MAJOR}", f"{PACKAGE}.libs"):
-            shutil.copytree(wheel.parent / part, new / part)
-        for path in (new, *new.rglob("*")):
-            path.chmod(0o755)
-        new.rename(copy)
+    with _alone():
+        if not copy.exists():
+            ACCOUNT_HOME.mkdir(parents=True, exist_ok=True)
+            ACCOUNT_HOME.chmod(0o755)
+            new = Path(tempfile.mkdtemp(dir=ACCOUNT_HOME))
+            for part in (f"{PACKAGE}/pginstall{MAJOR}", f"{PACKAGE}.libs"):
+                shutil.copytree(wheel.parent / part, new / part)
+            for path in (new, *new.rglob("*")):
+                path.chmod(0o755)
+            new.rename(copy)
     return copy / PACKAGE

@@ -288,6 +288,27 @@ async def test_programs_that_the_account_of_root_cannot_reach_are_copied(
         server.stop()
 
 
+def test_accounts_are_made_one_after_the_other(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two that are made at once, the second may take the first's line out of the list."""
+    useradd = folder / "useradd"
+    useradd.write_text(
+        f"#!/bin/sh\necho begin >>{folder}/log\nsleep 0.05\necho end >>{folder}/log\n"
+    )
+    useradd.chmod(0o755)
+    monkeypatch.setattr(os, "defpath", str(folder))
+    monkeypatch.setattr(postgres_programs, "ACCOUNT", "an account that is never made")
+
+    with ThreadPoolExecutor() as threads:
+        made = [threads.submit(postgres_programs.account) for _ in range(4)]
+    for one in made:
+        with pytest.raises(postgres_programs.ProgramFailed, match="could not be made by useradd"):
+            one.result()
+
+    assert (folder / "log").read_text().split() == ["begin", "end"] * 4
+
+
 def test_missing_wheel_is_a_readable_error(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, postgres_programs.PACKAGE, None)
 
