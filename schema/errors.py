@@ -45,9 +45,9 @@ _FOUND: Final = re.compile(
     r"(?:[,;]? (?:found|but got)|(?<= cannot represent)(?P<kind>[\w -]{0,40} value)): .*",
     re.DOTALL | re.IGNORECASE,
 )
-# What it quotes of a text that it can't parse: a wrong place may hold anything.
+# What it quotes of a text that it can't parse: a wrong place may hold a token, or a part of one.
 _LEXEME: Final = re.compile(
-    r"(Name|String|BlockString|Int|Float) (?:'.{20,}'|\".{20,}\")", re.DOTALL
+    r"(Name|String|BlockString|Int|Float) (?:'.{16,}'|\".{16,}\")", re.DOTALL
 )
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 # How its parser ends the sentence about too many tokens; a client's own words end with a quote.

@@ -149,6 +149,17 @@ def test_a_url_in_the_text_of_an_operation_is_not_repeated(operation: str) -> No
     assert token[:20].replace("-", "_") not in shown.replace("-", "_")
 
 
+@pytest.mark.parametrize("chars", range(16, 68))
+def test_the_part_of_a_token_before_its_first_dash_is_not_repeated(chars: int) -> None:
+    """GraphQL reads it as a name, and stops there."""
+    part = "Zx9_" * 17
+
+    shown = refused(f"{part[:chars]}-{part[chars:]}")
+
+    assert "Syntax Error: Unexpected Name." in shown
+    assert part[:16] not in shown
+
+
 @pytest.mark.parametrize("before", range(0, 240, 20))
 @pytest.mark.parametrize(
     ("query", "wrong"),
