@@ -28,21 +28,32 @@ from tests.backlog import add_tasks, queue_attempts
 from tests.conftest import NO_BUDGET, RUN_DEADLINE_SECONDS, StartEngine, make_service
 from tests.fake_discord import FakeDiscord
 from tests.plans import scanned_whole
-from tests.tasks import ACTOR, logs_of, make_task, move_cursor
+from tests.tasks import ACTOR, make_task, move_cursor
 from tests.waiting import wait_until
 
 SUCCESS, QUEUED = LogStatus.SUCCESS, LogStatus.QUEUED
 ALLOW = OverlapPolicy.ALLOW
 CONCURRENCY = 100
 SECOND, A_MINUTE, AN_HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-# Far less than a round of the backlog takes, on a machine that is busy with other tests.
-ON_TIME_MS = 750.0
 MEBIBYTE = 1024 * 1024
 # How many rows this session has read of late, by scans of whole tables and of indexes.
 _READ = """
 select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::int
 from pg_stat_xact_user_tables
 """
+# How many attempts of others began while one of these tasks was due, for each that was sent.
+_OVERTAKEN_BY = """
+select count(other.id)::int from task_logs l
+left join task_logs other on other.task_id <> all($1::uuid[])
+    and other.started_at between l.execution_time and l.started_at
+where l.task_id = any($1::uuid[]) and l.status = 'SUCCESS' group by l.id
+"""
+
+
+async def overtaken_by(database: Database, task_ids: Sequence[UUID]) -> list[int]:
+    async with database.connection() as connection:
+        rows = await connection.fetch(_OVERTAKEN_BY, task_ids)
+    return [row["count"] for row in rows]
 
 
 async def sent(database: Database) -> int:
@@ -112,9 +123,9 @@ async def test_backlog_of_200_000_attempts_fills_no_memory_and_delays_no_fresh_o
     assert left > 100_000
     assert max(watched.claimed) <= CONCURRENCY + MAX_UNRECORDED
     assert max(watched.memory_bytes) - watched.memory_bytes[0] < 100 * MEBIBYTE
-    rows = await TaskLog.filter(task_id__in=fresh)
-    assert [row.status for row in rows] == [SUCCESS] * len(fresh)
-    assert max(row.lateness_ms or 0.0 for row in rows) < ON_TIME_MS
+    ahead = await overtaken_by(database, fresh)
+    assert len(ahead) == len(fresh)
+    assert max(ahead) < 0.75 * len(backlog)  # behind all of them it would be one of each at least
 
 
 async def trigger(database: Database, service: TaskService, task: Task) -> None:
@@ -320,8 +331,9 @@ async def test_ten_thousand_attempts_on_one_webhook_delay_no_other(
         for task in others:
             await service.toggle(ACTOR, task.id)
 
-    rows = [row for task in others for row in await logs_of(task) if row.status is SUCCESS]
-    assert max(row.lateness_ms or 0.0 for row in rows) < ON_TIME_MS
+    ahead = await overtaken_by(database, [task.id for task in others])
+    assert len(ahead) >= 60
+    assert max(ahead) <= 10  # what its limit lets through in four seconds
     assert fake.limited == 0
     await check_order(busy)
 
