@@ -243,14 +243,15 @@ async def test_silence_ends_by_the_timeout_and_may_have_posted(
 
 
 async def test_the_timeout_is_for_status_and_body_together(
-    fake: FakeDiscord, hasty: DiscordClient
+    fake: FakeDiscord,
 ) -> None:
-    fake.script(None, behaviours.slow(TIMEOUT_SECONDS / 2, behaviours.stalled_body()))
+    fake.script(None, behaviours.slow(1.0, behaviours.stalled_body()))
     started = time.monotonic()
 
-    await answered(hasty, address_of(fake))
+    async with DiscordClient(timeout_seconds=1.5) as client:
+        await answered(client, address_of(fake))
 
-    assert TIMEOUT_SECONDS <= time.monotonic() - started < TIMEOUT_SECONDS * 1.45
+    assert 1.498 <= time.monotonic() - started < 1.0 + 1.5
 
 
 async def test_a_refused_connection_was_not_sent(fake: FakeDiscord, client: DiscordClient) -> None:
