@@ -48,6 +48,7 @@ class TickBuffer:
         self._on_dropped = on_dropped
         self._elapsed = elapsed
         self._entries: list[Tick] = []
+        self._pending: list[Tick] = []
         self._oldest_at = 0.0
         self._drops = 0
         self._filled = asyncio.Event()
@@ -58,7 +59,7 @@ class TickBuffer:
         if not self._entries:
             self._oldest_at = self._elapsed()
         self._entries += ticks
-        if len(self._entries) > MAX_ENTRIES:
+        if len(self._entries) + len(self._pending) > MAX_ENTRIES:
             self.drop("overflow")
         else:
             self._filled.set()
@@ -74,11 +75,9 @@ class TickBuffer:
     async def flush(self) -> None:
         """Store what the buffer holds now."""
         self._filled.clear()
-        pending = self._take()
         early: list[Tick] = []
         drops = self._drops
-        while pending:
-            batch, pending = self._next_batch(pending)
+        while batch := self._next_batch():
             try:
                 stored = await self._store(batch)
             except (DatabaseUnavailable, asyncpg.PostgresError) as error:
@@ -97,25 +96,27 @@ class TickBuffer:
             return []
         return entries
 
-    def _next_batch(self, pending: list[Tick]) -> tuple[list[Tick], list[Tick]]:
-        """Return what to store next, and what is left.
+    def _next_batch(self) -> list[Tick]:
+        """Return what to store next of what is pending.
 
         What came meanwhile has a batch of its own, unless a tick of its task is still pending: so
         who ticks a second after a burst waits neither for the burst nor with it.
         """
         if self._entries:
-            waiting = {tick.task_id for tick in pending}
             came = self._take()
+            waiting = {tick.task_id for tick in self._pending}
             if first := [tick for tick in came if tick.task_id not in waiting]:
                 behind = [tick for tick in came if tick.task_id in waiting]
-                return first[:BATCH], [*first[BATCH:], *pending, *behind]
-            pending = [*pending, *came]
-        return pending[:BATCH], pending[BATCH:]
+                self._pending = [*first[BATCH:], *self._pending, *behind]
+                return first[:BATCH]
+            self._pending += came
+        batch, self._pending = self._pending[:BATCH], self._pending[BATCH:]
+        return batch
 
     def drop(self, reason: str) -> None:
         """Forget what the buffer holds; the cursors cover it."""
         log.warning("ticks_dropped", reason=reason)
-        self._entries = []
+        self._entries, self._pending = [], []
         self._drops += 1
         self._on_dropped()
 

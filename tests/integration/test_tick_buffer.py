@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from engine import scheduler as scheduling
+from engine import tick_buffer
 from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from engine.service import TaskService
@@ -23,7 +24,7 @@ from tests.conftest import RUN_DEADLINE_SECONDS, StartEngine, make_service
 from tests.fake_discord import FakeDiscord
 from tests.lossy_database import LossyDatabase
 from tests.tasks import ACTOR, logs_of, make_task, move_cursor
-from tests.waiting import wait_until
+from tests.waiting import wait_until, wait_until_blocked
 
 QUEUED, SKIPPED = LogStatus.QUEUED, LogStatus.SKIPPED
 
@@ -174,6 +175,22 @@ async def test_full_buffer_takes_no_more_and_forgets_all(watched: Watched, task:
 
     assert watched.dropped == 1
     assert await logs_of(task) == []
+
+
+async def test_ticks_that_come_faster_than_they_are_stored_overflow_it(
+    watched: Watched, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one flush has taken and not stored counts as well."""
+    monkeypatch.setattr(tick_buffer, "MAX_ENTRIES", 3 * BATCH)
+    watched.buffer.put(ticks_of_nobody(2 * BATCH))
+    async with database.transaction() as connection:
+        await connection.execute("lock task_cursors")
+        async with watched.running():
+            await wait_until_blocked(database)
+            watched.buffer.put(ticks_of_nobody(2 * BATCH))
+            assert watched.dropped == 0
+            watched.buffer.put(ticks_of_nobody(1))
+            assert watched.dropped == 1
 
 
 async def test_buffer_that_overflowed_goes_on(watched: Watched, task: Task) -> None:
