@@ -164,6 +164,9 @@ class Database:
                     connection = await stack.enter_async_context(self._client.acquire_connection())
                 yield connection
         except LOST_CONNECTION as error:
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                # A server that says nothing makes asyncpg raise this in its place.
+                raise asyncio.CancelledError from error
             if not isinstance(error, TimeoutError):
                 # The others were probably lost with it; each would fail somebody else once.
                 await self._client._expire_connections()  # noqa: SLF001 - the pool's own is hidden

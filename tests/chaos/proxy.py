@@ -31,8 +31,7 @@ class DatabaseProxy:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        assert self._server is not None
-        self._server.close()
+        self.stop_listening()
         self.cut()
         await asyncio.gather(*self._passing, return_exceptions=True)
 
@@ -42,6 +41,11 @@ class DatabaseProxy:
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
         return f"postgresql://{self._user}@127.0.0.1:{port}/{self._database}"
+
+    def stop_listening(self) -> None:
+        """Refuse each connection that is tried from now on; those that are open stay."""
+        assert self._server is not None
+        self._server.close()
 
     def cut(self) -> None:
         """Break every connection, and each that is tried from now on."""

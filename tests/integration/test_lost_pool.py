@@ -1,4 +1,4 @@
-"""A connection that is terminated under the ORM goes back to the pool."""
+"""A connection that is terminated goes back to the pool, and hides no cancellation."""
 
 import asyncio
 import threading
@@ -9,6 +9,8 @@ import pytest
 
 from models.database import LOST_CONNECTION, Database, orm_transaction
 from models.orm import credentials
+from tests.chaos.proxy import DatabaseProxy
+from tests.waiting import wait_until
 
 TERMINATE = """
 select pg_terminate_backend(pid) from pg_stat_activity
@@ -51,3 +53,24 @@ async def test_transaction_that_can_not_begin_gives_its_connection_back(
             assert await connection.fetchval("select 1") == 1
     finally:
         await database.close()
+
+
+async def test_part_that_is_cancelled_ends_though_the_server_can_not_be_told(
+    database: Database, database_url: str
+) -> None:
+    """asyncpg then breaks the connection, which is an error of its own."""
+
+    async def is_sleeping() -> bool:
+        async with database.connection() as connection:
+            sleeping = "select from pg_stat_activity where query = 'select pg_sleep(60)'"
+            return bool(await connection.fetchval(f"select exists ({sleeping})"))
+
+    async with DatabaseProxy(database_url) as proxy:
+        behind = await Database.connect(proxy.url)
+        part = asyncio.create_task(behind.transact(lambda one: one.execute("select pg_sleep(60)")))
+        await wait_until(is_sleeping, what="statement that takes long")
+        proxy.stop_listening()
+        part.cancel()
+
+        with pytest.raises(asyncio.CancelledError):
+            await part
