@@ -7,18 +7,20 @@ RUN_IN_TRANSACTION = True
 
 async def upgrade(db: BaseDBAsyncClient) -> str:
     return """
-        DROP INDEX task_logs_queued_task;
         -- The same rows, see task_logs_finished. On a new database both partial indexes cost the
         -- same, and a plan made then walked over the other one, with all that is queued, for each
-        -- task that ticked.
-        CREATE INDEX task_logs_queued_task ON task_logs (task_id) WHERE finished_at IS NULL;
+        -- task that ticked. Reading goes on while the new one is made; what writes logs waits.
+        CREATE INDEX task_logs_unfinished ON task_logs (task_id) WHERE finished_at IS NULL;
+        DROP INDEX task_logs_queued_task;
+        ALTER INDEX task_logs_unfinished RENAME TO task_logs_queued_task;
     """
 
 
 async def downgrade(db: BaseDBAsyncClient) -> str:
     return """
+        CREATE INDEX task_logs_waiting ON task_logs (task_id) WHERE status = 'QUEUED';
         DROP INDEX task_logs_queued_task;
-        CREATE INDEX task_logs_queued_task ON task_logs (task_id) WHERE status = 'QUEUED';
+        ALTER INDEX task_logs_waiting RENAME TO task_logs_queued_task;
     """
 
 
