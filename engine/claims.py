@@ -229,8 +229,8 @@ async def claim(
     `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
     # No transaction around it: a copy that stands still in between would keep its locks.
-    await connection.execute(_BY_INDEX)
     try:
+        await connection.execute(_BY_INDEX)
         rows = await connection.fetch(
             _CLAIM,
             instance_id,
