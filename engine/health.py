@@ -6,7 +6,11 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartHealth:
-    """How one part is; `degraded` costs speed only, `off` means that this process has none."""
+    """How one part is; `off` means that this process has none.
+
+    One that is `degraded` works, but slower (redis), not for all (worker) or beside a clock that
+    is wrong (clock).
+    """
 
     state: Literal["ok", "degraded", "down", "off"]
     detail: str
