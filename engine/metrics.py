@@ -24,7 +24,10 @@ BUCKET_WAIT_SECONDS = Histogram(
 INVALID = Counter("scheduler_invalid_requests_total", "Answers that Discord bans addresses for.")
 JOBS = Gauge("scheduler_jobs", "Coroutine jobs registered in this process.")
 IN_FLIGHT = Gauge("scheduler_attempts_in_flight", "Attempts claimed by this process.")
-QUEUE_DEPTH = Gauge("scheduler_queue_depth", "Attempts of all copies that wait or are in flight.")
+QUEUE_DEPTH = Gauge(
+    "scheduler_queue_depth",
+    "Attempts of all copies that wait or are in flight, counted up to 100,000.",
+)
 QUEUE_AGE_SECONDS = Gauge(
     "scheduler_queue_age_seconds", "How long the oldest due attempt of all copies has been due."
 )
