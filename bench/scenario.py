@@ -8,14 +8,19 @@ import statistics
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
+import psutil
 
 from bench.processes import ROOT
 from bench.server import Server
 
 RESULTS = ROOT / "bench" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+CPUINFO = Path("/proc/cpuinfo")
+_MODEL = re.compile(r"^model name\s*: (.+)$", re.MULTILINE)
+_BYTES_PER_GIB = 1_073_741_824
 SECTIONS = ("Burst", "Steady", "Lateness", "Scale", "Ticks", "Copies", "Logs", "List")
 
 
@@ -73,9 +78,19 @@ left below that, and what the service costs.
 
 `make bench` measures and writes this page; `make bench args=NAME` measures one scenario, and
 `args="NAME --quick"` only shows that it works. All figures, run by run, are in `bench/results`;
-`bench/README.md` says how the peers are installed. The machine: {os.cpu_count()} cores, Python
-{platform.python_version()}, with PostgreSQL, clients and receiving servers on the same cores.
+[bench/README.md](../bench/README.md) says how it is measured and how the peers are installed.
+
+The machine: {_machine()}, Python {platform.python_version()}.
+PostgreSQL, with fsync on, clients and receiving servers are on the same cores.
 """
+
+
+def _machine() -> str:
+    """Return its cores and memory, and what its processor calls itself, where the system tells."""
+    memory_gib = psutil.virtual_memory().total / _BYTES_PER_GIB
+    found = _MODEL.search(CPUINFO.read_text()) if CPUINFO.exists() else None
+    model = f" ({found[1]})" if found else ""
+    return f"{os.cpu_count()} cores{model}, {memory_gib:.1f} GiB of memory"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
