@@ -138,6 +138,19 @@ def test_page_of_the_api_has_every_code_and_the_limits_that_hold() -> None:
     assert [limit for limit in limits if limit not in page] == []
 
 
+def test_list_of_decisions_has_each_page_by_its_title() -> None:
+    folder = ROOT / "docs/decisions"
+    titles = [(path.name, path.read_text().partition("\n")[0]) for path in folder.glob("0*.md")]
+
+    listed = re.findall(
+        r"^\| (\d+) \| \[(.+?)\]\((.+?)\) \| .+ \|$",
+        (folder / "README.md").read_text(),
+        re.MULTILINE,
+    )
+
+    assert [(name, f"# {number}. {title}") for number, title, name in listed] == sorted(titles)
+
+
 def test_every_target_of_make_is_in_the_readme_or_on_the_page_of_the_tests() -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "docs/TESTING.md").read_text()
 
