@@ -25,7 +25,7 @@ OTHER_KEY = urlsafe_b64encode(b"2" * 32).decode()
 SAFE = "kJ3vQ9xT7mZ2pL5wR8nB4cF6"
 PRODUCTION = {"ENVIRONMENT": "production", "ENCRYPTION_KEYS": KEY, "API_KEY": SAFE}
 
-# design.md's list, as one would write it in .env.
+# Every setting with its default, as one would write it in .env.
 DEFAULTS = {
     "ENVIRONMENT": "development",
     "HOST": "127.0.0.1",
