@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 FOLDERS = ("bench", "deploy", "docs", "sandbox", "scripts", "web")
 
-LANGUAGES = {"graphql", "js", "json", "python", "sh", "text", "ts", "yaml"}
+LANGUAGES = {"graphql", "js", "json", "python", "sh", "sql", "text", "ts", "yaml"}
 """What the tests know how to check; a block of another language, or of none, is a failure."""
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<marks>`{3,}|~{3,})(?P<language>.*)$")
