@@ -21,7 +21,7 @@ from setting_types import ApiKey, KeyRole
 from settings import load_settings
 from tests.conftest import NO_BUDGET, accounting, make_service
 from web.app import create_app
-from web.connections import BoundedHttp
+from web.connections import BoundedHttp, BoundedSocket
 from web.rate_limits import ClientLimits
 from web.server import PING_SECONDS, http_server
 
@@ -165,6 +165,7 @@ async def serving(
     max_message_bytes: int = 1_048_576,
     ping_seconds: float = PING_SECONDS,
     http: type[BoundedHttp] = BoundedHttp,
+    ws: type[BoundedSocket] = BoundedSocket,
 ) -> AsyncIterator[Api]:
     """Serve the application on a free port of 127.0.0.1, as `main` does."""
     server = http_server(
@@ -173,6 +174,7 @@ async def serving(
         max_message_bytes=max_message_bytes,
         ping_seconds=ping_seconds,
         http=http,
+        ws=ws,
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         task = asyncio.create_task(server.serve(sockets=[listener]))

@@ -11,7 +11,48 @@ from websockets.frames import CloseCode
 log = structlog.get_logger(__name__)
 
 
-class BoundedHttp(HttpToolsProtocol):
+class _CutsOff(asyncio.Protocol):
+    """Cuts off a client that doesn't take what is written to it, also of a connection that closes.
+
+    A transport closes only once its buffer is empty.
+    """
+
+    UNREAD_SECONDS = 30.0
+    """For the client to take what is written to it."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _unread_timer: asyncio.TimerHandle | None = None
+    _is_lost = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait for nothing more."""
+        super().connection_lost(exc)
+        self._is_lost = True
+        self._is_read()
+
+    def pause_writing(self) -> None:
+        """Stop writing: the client doesn't keep up."""
+        super().pause_writing()
+        self._await_reading()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._is_read()
+
+    def _await_reading(self) -> None:
+        if self._unread_timer is None and not self._is_lost:
+            self._unread_timer = self.loop.call_later(self.UNREAD_SECONDS, self.transport.abort)
+
+    def _is_read(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
+
+
+class BoundedHttp(_CutsOff, HttpToolsProtocol):
     """uvicorn's protocol, with bounds for what a client may take of time, memory and connections.
 
     The body of a request has a bound of its own, in BodyLimit, which can answer.
@@ -19,8 +60,6 @@ class BoundedHttp(HttpToolsProtocol):
 
     HEAD_SECONDS = 10.0
     """For the line and the headers of a request, from the connection or from the first byte."""
-    UNREAD_SECONDS = 30.0
-    """For the client to take what is written to it."""
     MAX_HEAD_BYTES = 65_536
     MAX_CONNECTIONS = 500
     """Files are few, and the database and Discord need some of them."""
@@ -28,7 +67,6 @@ class BoundedHttp(HttpToolsProtocol):
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as the base has it
         super().__init__(*args, **options)
         self._head_timer: asyncio.TimerHandle | None = None
-        self._unread_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._is_in_head = self._is_idle = True
 
@@ -45,7 +83,6 @@ class BoundedHttp(HttpToolsProtocol):
         """Forget what was waited for."""
         super().connection_lost(exc)
         self._head_is_here()
-        self._is_read()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; while no request is open, the next one's head is waited for."""
@@ -80,17 +117,6 @@ class BoundedHttp(HttpToolsProtocol):
         super().timeout_keep_alive_handler()
         self._await_reading()
 
-    def pause_writing(self) -> None:
-        """Stop writing: the client doesn't keep up."""
-        super().pause_writing()
-        self._await_reading()
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        super().resume_writing()
-        if not self.transport.is_closing():
-            self._is_read()
-
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.HEAD_SECONDS, self.transport.abort)
 
@@ -100,18 +126,9 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _await_reading(self) -> None:
-        if self._unread_timer is None:
-            self._unread_timer = self.loop.call_later(self.UNREAD_SECONDS, self.transport.abort)
 
-    def _is_read(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
-
-class BoundedSocket(WebSocketsSansIOProtocol):
-    """uvicorn's websocket, with a bound for what is kept of a client that nobody knows yet.
+class BoundedSocket(_CutsOff, WebSocketsSansIOProtocol):
+    """uvicorn's websocket, with bounds for what a client takes of time and memory.
 
     The service is the first to send only once it knows the client. Until then whatever comes is
     counted, so that its connections don't take as much memory each as the longest message.
@@ -133,6 +150,17 @@ class BoundedSocket(WebSocketsSansIOProtocol):
                 self._refuse()
                 return
         super().data_received(data)
+        self._await_closing()
+
+    async def run_asgi(self) -> None:
+        """Serve the socket; then it is closed, perhaps after a while for the client's last word."""
+        await super().run_asgi()
+        self._await_reading()
+
+    def keepalive_timeout(self) -> None:
+        """Close a socket whose client is silent."""
+        super().keepalive_timeout()
+        self._await_closing()
 
     async def send(self, message: Any) -> None:  # noqa: ANN401 - as the base has it
         """Send; with the first message the client is known."""
@@ -145,3 +173,8 @@ class BoundedSocket(WebSocketsSansIOProtocol):
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
             self.transport.close()
+            self._await_reading()
+
+    def _await_closing(self) -> None:
+        if self.transport.is_closing():
+            self._await_reading()

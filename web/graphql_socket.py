@@ -45,8 +45,6 @@ MAX_OPERATIONS: Final = 10
 INIT_SECONDS: Final = 10.0
 # The outcome of an operation that was ended before its first answer.
 UNANSWERED: Final = "unanswered"
-# A client that takes nothing for so long is cut off.
-SEND_SECONDS: Final = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -63,10 +61,9 @@ class SocketAdapter(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close, unless somebody else did, or the client doesn't even take that."""
-        with suppress(TimeoutError, RuntimeError):
-            async with asyncio.timeout(SEND_SECONDS):
-                await super().close(code, reason)
+        """Close, unless somebody else did."""
+        with suppress(RuntimeError):
+            await super().close(code, reason)
 
 
 class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
@@ -139,14 +136,13 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
                 await super(SocketHandler, self._as(own_id)).run_operation(operation)
 
     async def send_message(self, message: Message) -> None:
-        """Send; when the client is gone, or takes nothing for too long, so is the socket."""
+        """Send; when the client is gone, which BoundedSocket decides, so is the socket."""
         try:
-            async with asyncio.timeout(self.view.send_seconds):
-                await super().send_message(message)
-        except (TimeoutError, WebSocketDisconnected) as error:
+            await super().send_message(message)
+        except WebSocketDisconnected:
             if not self._lifetime.expired():
                 self._lifetime.reschedule(asyncio.get_running_loop().time())
-            raise WebSocketDisconnected from error
+            raise
 
     async def handle_task_exception(self, error: Exception) -> None:
         """Log what nobody expected of an operation."""
@@ -202,7 +198,6 @@ class GraphQLSocket(GraphQL[OperationContext, None]):
         services: Services,
         allowed_origins: Sequence[str] = (),
         init_seconds: float = INIT_SECONDS,
-        send_seconds: float = SEND_SECONDS,
     ) -> None:
         super().__init__(
             schema,
@@ -214,7 +209,6 @@ class GraphQLSocket(GraphQL[OperationContext, None]):
         )
         self.keys = keys
         self.limits = limits
-        self.send_seconds = send_seconds
         self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

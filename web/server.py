@@ -22,6 +22,7 @@ def http_server(
     max_message_bytes: int,
     ping_seconds: float = PING_SECONDS,
     http: type[BoundedHttp] = BoundedHttp,
+    ws: type[BoundedSocket] = BoundedSocket,
 ) -> uvicorn.Server:
     """Return a server whose websockets take messages of that length at most.
 
@@ -37,7 +38,7 @@ def http_server(
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
-        ws=BoundedSocket,
+        ws=ws,
         ws_max_size=max_message_bytes,
         ws_ping_interval=ping_seconds,
         ws_ping_timeout=ping_seconds,

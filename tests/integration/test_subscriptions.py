@@ -10,9 +10,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
-from starlette.routing import WebSocketRoute
 from structlog.testing import capture_logs
 
 from engine import live_feed
@@ -22,24 +19,17 @@ from engine.feed import FEED_CHANNEL
 from engine.feed_reader import FeedPage, FeedReader
 from engine.live_feed import BUFFER, LiveFeed
 from engine.service import TaskService
-from engine.statistics import Statistics
 from models.database import Database
 from models.errors import DatabaseUnavailable
 from models.orm import credentials
 from models.task import Task
-from schema.context import Services
-from schema.keys import KeyRing
-from schema.schema import build_schema
-from settings import load_settings
-from tests.conftest import StartEngine, make_service
+from tests.conftest import StartEngine
 from tests.fake_discord import FakeDiscord
-from tests.serving import ADMIN, UNLIMITED, Api, as_reader, make_app, serving
+from tests.serving import Api, as_reader, make_app, serving
 from tests.sockets import Socket, codes_of, open_socket
 from tests.tasks import ACTOR, finish, make_task, store_attempts
 from tests.waiting import wait_until
-from web.graphql_socket import GraphQLSocket
-from web.rate_limits import ClientLimits
-from web.socket_log import SocketLog
+from web.connections import BoundedSocket
 
 LIVE = "subscription ($taskId: UUID) { taskLogs(taskId: $taskId) { id message } }"
 FEED = "query ($after: String) { logFeed(after: $after) { entries { id } cursor hasMore } }"
@@ -275,37 +265,43 @@ def narrow_connection(api: Api) -> sockets.socket:
     return narrow
 
 
+@pytest.mark.parametrize("most_buffered_bytes", [65_536, 1_000_000_000])
 async def test_client_that_takes_nothing_is_cut_off(
-    engine: Engine, database: Database, cipher: WebhookCipher, task: Task
+    engine: Engine,
+    database: Database,
+    cipher: WebhookCipher,
+    task: Task,
+    most_buffered_bytes: int,
 ) -> None:
-    services = Services(
-        database=database,
-        tasks=make_service(cipher, "http://127.0.0.1"),
-        engine=engine,
-        statistics=Statistics(database),
-    )
-    view = GraphQLSocket(
-        build_schema(),
-        keys=KeyRing([ADMIN]),
-        limits=ClientLimits.of(load_settings(UNLIMITED, None)),
-        services=services,
-        send_seconds=0.2,
-    )
-    app = Starlette(routes=[WebSocketRoute("/graphql", view)], middleware=[Middleware(SocketLog)])
-    async with serving(app) as api:
-        narrow = narrow_connection(api)
-        async with open_socket(api.url, sock=narrow, max_queue=1) as socket:
-            await socket.init()
-            await listen(engine, socket)
-            with capture_logs() as logs:
-                await finish(database, task, 2 * BUFFER, message=LONG)
-                await wait_until(lambda: "socket" in [line["event"] for line in logs], what="end")
-            while await socket.receive() is not None:
-                pass
+    """Where everything can be buffered, nothing but the ping's answer is missed."""
+    lost: list[Exception | None] = []
 
-    assert socket.code == 1006
+    class Hasty(BoundedSocket):
+        UNREAD_SECONDS = 0.2
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.transport.set_write_buffer_limits(high=most_buffered_bytes)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.append(exc)
+
+    app = make_app(database, cipher, engine=engine)
+    async with (
+        serving(app, ws=Hasty, ping_seconds=1.0) as api,
+        open_socket(api.url, sock=narrow_connection(api), max_queue=1) as socket,
+    ):
+        await socket.init()
+        await listen(engine, socket)
+        with capture_logs() as logs:
+            await finish(database, task, 2 * BUFFER, message=LONG)
+            await wait_until(lambda: len(lost) == 1, what="end of the connection")
+            await wait_for_listeners(engine, 0)
+            await wait_until(lambda: "socket" in [line["event"] for line in logs], what="line")
+        socket.connection.transport.abort()
+
     assert [line for line in logs if line["log_level"] == "error"] == []
-    await wait_for_listeners(engine, 0)
 
 
 async def rest_of_feed(api: Api, cursor: str) -> list[str]:
