@@ -10,18 +10,22 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp
 
 from engine.cipher import WebhookCipher
 from engine.engine import Engine, EngineOptions
 from engine.statistics import Statistics
 from models.database import Database
+from schema.context import Services
 from schema.keys import KeyRing
+from schema.schema import build_schema
 from setting_types import ApiKey, KeyRole
 from settings import load_settings
 from tests.conftest import NO_BUDGET, accounting, make_service
 from web.app import create_app
 from web.connections import BoundedHttp, BoundedSocket
+from web.graphql_socket import GraphQLSocket
 from web.rate_limits import ClientLimits
 from web.server import PING_SECONDS, http_server
 
@@ -78,6 +82,20 @@ def make_app(
         statistics=Statistics(database, running.cache),
         limits=limits or ClientLimits.of(settings),
     )
+
+
+def socket_app(database: Database, cipher: WebhookCipher, **options: object) -> Starlette:
+    """Return an application of nothing but the socket, with these options."""
+    services = Services(
+        database=database,
+        tasks=make_service(cipher, "http://127.0.0.1"),
+        engine=idle_engine(database, cipher),
+        statistics=Statistics(database),
+    )
+    keys = KeyRing([READER, ADMIN])
+    limits = ClientLimits.of(load_settings({}, None))
+    view = GraphQLSocket(build_schema(), keys=keys, limits=limits, services=services, **options)  # type: ignore[arg-type] # each test gives what it is about
+    return Starlette(routes=[WebSocketRoute("/graphql", view)])
 
 
 @asynccontextmanager

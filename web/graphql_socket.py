@@ -12,7 +12,7 @@ import orjson
 import structlog
 from graphql import GraphQLError
 from starlette.types import Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from strawberry.asgi import ASGIWebSocketAdapter, GraphQL
 from strawberry.exceptions import ConnectionRejectionError
 from strawberry.http.exceptions import WebSocketDisconnected
@@ -61,8 +61,8 @@ class SocketAdapter(ASGIWebSocketAdapter):
             raise WebSocketDisconnected from error
 
     async def close(self, code: int, reason: str) -> None:
-        """Close, unless somebody else did."""
-        with suppress(RuntimeError):
+        """Close, unless somebody else did, or the client is gone."""
+        with suppress(RuntimeError, WebSocketDisconnect):
             await super().close(code, reason)
 
 

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+from uvicorn.protocols.utils import ClientDisconnected
 
 from web.middleware import MAX_LOGGED_PATH_CHARS, MAX_REQUEST_ID_CHARS, give_request_id
 from web.requests import client_address
@@ -16,6 +18,8 @@ from web.requests import client_address
 ABNORMAL: Final = 1006
 # An operation's id is the socket's, a hyphen and its number: room is left for these.
 NUMBER_CHARS: Final = 8
+# What sending to a client that has left raises: uvicorn's error, or what Starlette makes of it.
+GONE: Final = (ClientDisconnected, WebSocketDisconnect)
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +56,12 @@ class SocketLog:
 
         try:
             await self._app(scope, receive_noted, send_noted)
+        except GONE:
+            pass
         except Exception:
             log.exception("socket_failed")
-            await send_noted({"type": "websocket.close", "code": 1011})
+            with suppress(*GONE):
+                await send_noted({"type": "websocket.close", "code": 1011})
         finally:
             log.info(
                 "socket",

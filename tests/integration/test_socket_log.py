@@ -1,5 +1,6 @@
 """Each operation over a websocket is told apart: in the log, in its errors, in the audit log."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -13,10 +14,12 @@ from engine.cipher import WebhookCipher
 from engine.engine import Engine
 from models.database import Database
 from tests.conftest import StartEngine
-from tests.serving import Api, absent_database, make_app, serving
+from tests.serving import Api, absent_database, make_app, serving, socket_app
 from tests.sockets import codes_of, open_socket
 from tests.waiting import wait_until
+from web.connections import BoundedSocket
 from web.graphql_socket import MAX_OPERATIONS
+from web.socket_log import SocketLog
 
 NAME = "query Name { __typename }"
 LIVE = "subscription Live { taskLogs { id } }"
@@ -200,3 +203,31 @@ async def test_id_of_a_socket_leaves_room_for_the_numbers(
     assert outcome == "ok"
     assert len(own_id) <= 64
     assert own_id.startswith(given) is is_kept
+
+
+@pytest.mark.parametrize("said", ['{"type":"connection_init","payload":{}}', "nonsense", None])
+async def test_client_that_is_gone_before_it_is_refused_is_no_error(
+    cipher: WebhookCipher, said: str | None
+) -> None:
+    found_gone = asyncio.Event()
+
+    class Gone(BoundedSocket):
+        """Finds that the client is gone when the socket is to be closed."""
+
+        async def send(self, message: Any) -> None:
+            if message["type"] == "websocket.close":
+                self.disconnected = True
+                found_gone.set()
+            await super().send(message)
+
+    async with absent_database() as database:
+        app = SocketLog(socket_app(database, cipher, init_seconds=0.1))
+        async with serving(app, ws=Gone) as api:
+            with logged() as lines:
+                async with open_socket(api.url) as socket:
+                    if said is not None:
+                        await socket.connection.send(said)
+                    await asyncio.wait_for(found_gone.wait(), 10)
+                await wait_until(lambda: "socket" in [line["event"] for line in lines], what="end")
+
+    assert [line for line in lines if line["log_level"] == "error"] == []

@@ -8,22 +8,13 @@ from collections.abc import AsyncIterator, Mapping
 
 import orjson
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
 from structlog.testing import capture_logs
 from websockets.exceptions import InvalidStatus
 
 from engine.cipher import WebhookCipher
-from engine.statistics import Statistics
 from models.database import Database
-from schema.context import Services
-from schema.keys import KeyRing
-from schema.schema import build_schema
-from settings import load_settings
-from tests.conftest import make_service
 from tests.serving import (
     ADMIN,
-    READER,
     Api,
     absent_database,
     as_admin,
@@ -31,12 +22,12 @@ from tests.serving import (
     idle_engine,
     make_app,
     serving,
+    socket_app,
 )
 from tests.sockets import Socket, codes_of, open_socket
 from tests.waiting import wait_until
 from web.connections import BoundedSocket
-from web.graphql_socket import MAX_OPERATIONS, GraphQLSocket
-from web.rate_limits import ClientLimits
+from web.graphql_socket import MAX_OPERATIONS
 
 NAME = "{ __typename }"
 LIVE = "subscription { taskLogs { id } }"
@@ -58,20 +49,6 @@ async def socket(api: Api) -> AsyncIterator[Socket]:
     async with open_socket(api.url) as socket:
         await socket.init()
         yield socket
-
-
-def socket_app(database: Database, cipher: WebhookCipher, **options: object) -> Starlette:
-    """Return an application of nothing but the socket, with these options."""
-    services = Services(
-        database=database,
-        tasks=make_service(cipher, "http://127.0.0.1"),
-        engine=idle_engine(database, cipher),
-        statistics=Statistics(database),
-    )
-    keys = KeyRing([READER, ADMIN])
-    limits = ClientLimits.of(load_settings({}, None))
-    view = GraphQLSocket(build_schema(), keys=keys, limits=limits, services=services, **options)  # type: ignore[arg-type] # each test gives what it is about
-    return Starlette(routes=[WebSocketRoute("/graphql", view)])
 
 
 @pytest.mark.parametrize(
