@@ -110,24 +110,19 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
 
     async def handle_subscribe(self, message: SubscribeMessage) -> None:
         """Start an operation; too many at once are refused one by one."""
-        if self.connection_acknowledged and len(self.operations) >= MAX_OPERATIONS:
-            refused = api_error(
-                ErrorCode.RATE_LIMITED, f"A socket has at most {MAX_OPERATIONS} operations at once."
-            )
-            name = message["payload"].get("operationName")
-            with self._line(self._next_id(), name, ErrorCode.RATE_LIMITED):
-                await self.send_message(
-                    {"id": message["id"], "type": "error", "payload": [refused.formatted]}
-                )
-        else:
+        if message["id"] in self.operations or len(self.operations) < MAX_OPERATIONS:
             await super().handle_subscribe(message)
+        else:
+            await self._refuse(message)
 
     async def run_operation(self, operation: Operation[OperationContext, None]) -> None:
         """Run an operation to its end; it counts like a request, and is logged like one."""
         own_id = self._next_id()
+        # An empty name is none, as over HTTP.
+        operation.operation_name = operation.operation_name or None
         with self._line(own_id, operation.operation_name, UNANSWERED):
             try:
-                await self.view.limits.admit(client_address(self.websocket.ws.scope))
+                await self._admit()
             except RateLimited as error:
                 bind_contextvars(outcome=ErrorCode.RATE_LIMITED)
                 refused = api_error(ErrorCode.RATE_LIMITED, str(error))
@@ -164,6 +159,21 @@ class SocketHandler(BaseGraphQLTransportWSHandler[OperationContext, None]):
             self.context = replace(self.context, principal=principal, actor=actor)
         else:
             await self.view.limits.refuse_key(client_address(scope))
+
+    async def _admit(self) -> None:
+        await self.view.limits.admit(client_address(self.websocket.ws.scope))
+
+    async def _refuse(self, message: SubscribeMessage) -> None:
+        """Refuse an operation past MAX_OPERATIONS, which counts like a request all the same."""
+        name = message["payload"].get("operationName") or None
+        reason = f"A socket has at most {MAX_OPERATIONS} operations at once."
+        with self._line(self._next_id(), name, ErrorCode.RATE_LIMITED):
+            try:
+                await self._admit()
+            except RateLimited as error:
+                reason = str(error)
+            refused = api_error(ErrorCode.RATE_LIMITED, reason).formatted
+            await self.send_message({"id": message["id"], "type": "error", "payload": [refused]})
 
     def _next_id(self) -> str:
         self._asked += 1

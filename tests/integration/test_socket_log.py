@@ -136,7 +136,7 @@ async def test_subscription_has_its_line_when_it_ends(api: Api, engine: Engine) 
 async def test_refused_operations_have_a_line_too(
     database: Database, cipher: WebhookCipher, engine: Engine
 ) -> None:
-    app = make_app(database, cipher, engine=engine, RATE_LIMIT=f"{MAX_OPERATIONS + 1}/hour")
+    app = make_app(database, cipher, engine=engine, RATE_LIMIT=f"{MAX_OPERATIONS + 2}/hour")
     async with serving(app) as api:
         with logged() as lines:
             async with open_socket(api.url, headers=ID) as socket:

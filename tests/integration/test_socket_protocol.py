@@ -150,6 +150,13 @@ async def test_unknown_operation_name_is_an_error_of_that_operation(socket: Sock
     assert codes_of(await socket.receive()) == ["BAD_USER_INPUT"]
 
 
+async def test_empty_operation_name_is_none(socket: Socket) -> None:
+    payload = {"query": "query A { __typename }", "operationName": ""}
+    await socket.send("subscribe", id="1", payload=payload)
+
+    assert (await socket.receive())["payload"] == {"data": {"__typename": "Query"}}
+
+
 async def test_lost_database_is_masked(cipher: WebhookCipher) -> None:
     async with (
         absent_database() as database,
@@ -298,8 +305,9 @@ async def test_second_introduction_closes_the_socket(socket: Socket) -> None:
     assert (await socket.init(), socket.code) == (None, 4429)
 
 
+@pytest.mark.parametrize("count", [1, MAX_OPERATIONS])
 async def test_second_operation_of_one_name_closes_the_socket(
-    database: Database, cipher: WebhookCipher
+    database: Database, cipher: WebhookCipher, count: int
 ) -> None:
     engine = idle_engine(database, cipher)
     async with (
@@ -307,9 +315,10 @@ async def test_second_operation_of_one_name_closes_the_socket(
         open_socket(api.url) as socket,
     ):
         await socket.init()
-        await socket.subscribe(LIVE)
-        await wait_until(lambda: engine.live_feed.listener_count == 1, what="listener")
-        await socket.subscribe(LIVE)
+        for number in range(count):
+            await socket.subscribe(LIVE, name=str(number))
+        await wait_until(lambda: engine.live_feed.listener_count == count, what="listeners")
+        await socket.subscribe(LIVE, name="0")
 
         assert (await socket.receive(), socket.code) == (None, 4409)
         await wait_until(lambda: engine.live_feed.listener_count == 0, what="end of listening")
@@ -333,6 +342,20 @@ async def test_operations_past_the_limit_are_refused_one_by_one(socket: Socket) 
 
     assert (refused["id"], codes_of(refused)) == (str(MAX_OPERATIONS), ["RATE_LIMITED"])
     assert (await socket.run(NAME))["payload"] == {"data": {"__typename": "Query"}}
+
+
+async def test_operation_past_the_limit_counts_as_a_request_too(
+    database: Database, cipher: WebhookCipher
+) -> None:
+    app = make_app(database, cipher, RATE_LIMIT=f"{MAX_OPERATIONS + 2}/hour")
+    async with serving(app) as api, open_socket(api.url) as socket:
+        await socket.init()
+        for number in range(MAX_OPERATIONS + 1):
+            await socket.subscribe(LIVE, name=str(number))
+        assert codes_of(await socket.receive()) == ["RATE_LIMITED"]
+        answer = await api.post(NAME)
+
+    assert answer.status == 429
 
 
 async def test_message_longer_than_a_body_may_be_closes_the_socket(socket: Socket) -> None:
