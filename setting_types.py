@@ -4,18 +4,20 @@ A reason that a check gives never holds the value: it may be a secret.
 """
 
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.fernet import Fernet
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, SecretStr, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, SecretStr, StringConstraints
 from redis.asyncio import BlockingConnectionPool
 from redis.exceptions import RedisError
 
@@ -66,6 +68,13 @@ _REDIS_OPTIONS = frozenset(
         "timeout",
     }
 )
+
+# The options of a URL that the driver and the ORM are given. Source: models/orm.py.
+_POSTGRES_OPTIONS = frozenset({"host", "password", "port", "ssl", "sslmode", "sslrootcert", "user"})
+_VERIFYING_MODES = ("require", "verify-ca", "verify-full")
+_SSL_MODES = ("disable", "allow", "prefer", *_VERIFYING_MODES)
+
+_OWN_PORTS = {"http": 80, "https": 443}
 
 _KEY = re.compile(r"[!-+\--9;-~]+")  # printable ASCII without blank, comma and colon
 _ORIGIN = r"(?i)^https?://([a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?$"
@@ -129,6 +138,7 @@ def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
         try:
             parts = urlsplit(url.get_secret_value())
             scheme, _ = parts.scheme, parts.port
+            (parts.hostname or "").encode("idna")  # as it is looked up
         except ValueError:  # its message may hold the password
             raise ValueError("it is no URL; a password's / is %2F, its @ %40, its : %3A") from None
         if scheme not in schemes:
@@ -138,20 +148,78 @@ def _begins_with(*schemes: str) -> Callable[[SecretStr], SecretStr]:
     return check
 
 
+def _options(url: str, known: frozenset[str]) -> dict[str, str]:
+    """Return the options of a URL, of which all must be known. Raises: ValueError."""
+    options = dict(parse_qsl(urlsplit(url).query, keep_blank_values=True))
+    if options.keys() - known:
+        # An unknown name isn't told: it may be a part of a password with a bare ? in it.
+        raise ValueError(f"an option after ? is unknown; known are {', '.join(sorted(known))}")
+    return options
+
+
+def _postgres_options(url: SecretStr) -> SecretStr:
+    """Return a URL whose options all take effect. Raises: ValueError."""
+    options = _options(url.get_secret_value(), _POSTGRES_OPTIONS)
+    mode, root = options.get("sslmode"), options.get("sslrootcert")
+    if mode is not None and mode not in _SSL_MODES:
+        raise ValueError(f"its sslmode is none of {', '.join(_SSL_MODES)}")
+    if root is not None and mode not in _VERIFYING_MODES:
+        raise ValueError(f"its sslrootcert needs an sslmode of {', '.join(_VERIFYING_MODES)}")
+    if root is not None and not _holds_certificates(root):
+        raise ValueError("its sslrootcert is no file of certificates that can be read")
+    if not re.fullmatch(r"[0-9]{1,5}", options.get("port", "5432")):
+        raise ValueError("its port is no number")
+    return url
+
+
+def _holds_certificates(path: str) -> bool:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=path)
+    except OSError:
+        return False
+    return True
+
+
 def _redis_options(url: SecretStr) -> SecretStr:
     """Return a URL of which a connection can be made; none is opened. Raises: ValueError."""
     text = url.get_secret_value()
-    options = {name for name, _ in parse_qsl(urlsplit(text).query, keep_blank_values=True)}
-    if options - _REDIS_OPTIONS:
-        # An unknown name isn't told: it may be a part of a password with a bare ? in it.
-        raise ValueError(
-            f"an option after ? is unknown; known are {', '.join(sorted(_REDIS_OPTIONS))}"
-        )
+    _options(text, _REDIS_OPTIONS)
     try:
         BlockingConnectionPool.from_url(text).make_connection()  # type: ignore[no-untyped-call] # redis has no type for it
     except (TypeError, ValueError, RedisError):  # their messages may hold a value
         raise ValueError("an option after ? has a wrong value, or needs rediss://") from None
     return url
+
+
+def _origin(origin: str) -> str:
+    try:
+        parts = urlsplit(origin)
+        _ = parts.port
+        if "[" in origin:
+            ip_address(parts.hostname or "")
+    except ValueError:
+        raise ValueError("its port is above 65535, or its address isn't one") from None
+    return origin
+
+
+def _as_browsers_say(origin: str) -> str:
+    """Return a checked origin without its scheme's own port, which browsers leave out."""
+    parts = urlsplit(origin)
+    return origin.rpartition(":")[0] if parts.port == _OWN_PORTS[parts.scheme] else origin
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError("there is no such user, or it has no home") from None
+
+
+def _in_utc(instant: datetime) -> datetime:
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("in UTC it is outside the years 1 to 9999") from None
 
 
 def _network(value: object) -> object:
@@ -164,14 +232,21 @@ Split = BeforeValidator(_split)
 Upper = BeforeValidator(_upper)
 """Takes any case."""
 
-Origin = Annotated[str, StringConstraints(to_lower=True, pattern=_ORIGIN)]
+Folder = Annotated[Path, AfterValidator(_expanded)]
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Origin = Annotated[str, StringConstraints(to_lower=True, pattern=_ORIGIN), AfterValidator(_origin)]
 Rate = Annotated[
     str, StringConstraints(to_lower=True, pattern=r"(?i)^[1-9][0-9]{0,8}/(second|minute|hour)$")
 ]
+PageOrigin = Annotated[Origin, AfterValidator(_as_browsers_say)]
 FernetKey = Annotated[SecretStr, AfterValidator(_fernet_key)]
 PlainKey = Annotated[SecretStr, AfterValidator(_plain_key)]
 NamedKey = Annotated[ApiKey, BeforeValidator(_named_key)]
-PostgresUrl = Annotated[SecretStr, AfterValidator(_begins_with("postgresql", "postgres"))]
+PostgresUrl = Annotated[
+    SecretStr,
+    AfterValidator(_begins_with("postgresql", "postgres")),
+    AfterValidator(_postgres_options),
+]
 RedisUrl = Annotated[
     SecretStr, AfterValidator(_begins_with("redis", "rediss")), AfterValidator(_redis_options)
 ]

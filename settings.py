@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     Field,
     ValidationError,
     model_validator,
@@ -28,10 +26,13 @@ from setting_types import (
     ApiKey,
     Contact,
     FernetKey,
+    Folder,
+    Instant,
     KeyRole,
     NamedKey,
     Network,
     Origin,
+    PageOrigin,
     PlainKey,
     PostgresUrl,
     Rate,
@@ -116,7 +117,7 @@ class Settings(BaseSettings):
     roles: Annotated[frozenset[Role], Split] = Field(frozenset(Role), min_length=1)
     """What this process does: any of `api`, `scheduler` and `worker`, comma-separated."""
 
-    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(default_factory=_data_dir)
+    data_dir: Folder = Field(default_factory=_data_dir)
     """For the embedded PostgreSQL and made keys; root: /var/lib/discord-task-scheduler."""
     database_url: PostgresUrl | None = None
     """A PostgreSQL 15 or newer, postgresql://user:password@host/name; unset: an embedded one."""
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
     introspection: bool = True
     """Whether the API answers introspection to those with a key, on or off."""
 
-    allowed_origins: Annotated[tuple[Origin, ...], Split] = ()
+    allowed_origins: Annotated[tuple[PageOrigin, ...], Split] = ()
     """Origins whose pages may call the API (CORS), comma-separated; unset: this one's alone."""
     trusted_proxies: Annotated[tuple[Network, ...], Split] = ()
     """Addresses of proxies whose X-Forwarded-For and -Proto count, as 10.0.0.0/8; unset: none."""
@@ -151,7 +152,7 @@ class Settings(BaseSettings):
     """The most wrong keys of one client address, a number per second, minute or hour."""
     security_contact: Contact = "mailto:security@localhost"
     """For /.well-known/security.txt: mailto:, https: or tel: of who takes reports."""
-    security_expires: AwareDatetime | None = None
+    security_expires: Instant | None = None
     """When security.txt ends, as 2027-01-31T00:00:00Z; unset or over: a year after the start."""
 
     discord_origins: Annotated[tuple[Origin, ...], Split] = DISCORD_ORIGINS
@@ -216,12 +217,15 @@ def load_settings(
     """
     given = os.environ if env is None else env
     known = {str(field.alias) for field in Settings.model_fields.values()}
-    problems = misspelt(env_file, known)
+    problems: list[str] = []
     values: dict[str, Any] = {name: given[name] for name in known if given.get(name)}
     try:
+        problems += misspelt(env_file, known)
         settings = Settings(_env_file=env_file, **values)
     except ValidationError as error:
         problems += [line for detail in error.errors() for line in _lines(detail)]
+    except UnicodeDecodeError:
+        problems = [f"{env_file} isn't text in UTF-8"]
     if problems:
         raise SettingsError("\n".join(problems))
     return settings

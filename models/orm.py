@@ -1,5 +1,6 @@
 """How connections to PostgreSQL are made: what asyncpg and the ORM take for a URL."""
 
+import ssl
 from typing import Any
 
 import asyncpg
@@ -29,9 +30,18 @@ class _Unreset(asyncpg.Connection):
 
 
 def credentials(url: str) -> dict[str, Any]:
-    """Return what `asyncpg.connect` takes for the database at `url`, libpq's `sslmode` too."""
+    """Return what `asyncpg.connect` takes for the database at `url`.
+
+    Of libpq's options it knows `sslmode` and `sslrootcert`, which makes `require` a `verify-ca`, as
+    in libpq. Raises: OSError when that file can't be read.
+    """
     given = expand_db_url(url)["credentials"]
     given["ssl"] = given.pop("sslmode", given.get("ssl"))
+    if root := given.get("sslrootcert"):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = given["ssl"] == "verify-full"
+        context.load_verify_locations(cafile=root)
+        given["ssl"] = context
     known = ("host", "port", "user", "password", "database", "ssl")
     return {key: given[key] for key in known if given.get(key) is not None}
 

@@ -211,6 +211,10 @@ def test_numbers_have_a_range_that_their_sentence_states(
         ("GRAPHIQL", "perhaps"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
+        ("DATA_DIR", "~nosuch/data"),
+        ("ALLOWED_ORIGINS", "https://a:99999"),
+        ("ALLOWED_ORIGINS", "https://[:::::]"),
+        ("SECURITY_EXPIRES", "9999-12-31T23:59:59-01:00"),
     ],
 )
 def test_wrong_value_is_named_with_what_it_got_and_takes(name: str, value: str) -> None:
@@ -241,6 +245,14 @@ def test_all_problems_are_reported_at_once() -> None:
         ("DATABASE_URL", "postgresql://user:hush@host:port/name"),
         ("DATABASE_URL", "postgresql://user:hush@[host/name"),
         ("DATABASE_URL", "hush"),
+        ("DATABASE_URL", f"postgresql://user:hush@{'h' * 64}/name"),
+        ("DATABASE_URL", "postgresql://host/name?statement_cache_size=hush"),
+        ("DATABASE_URL", "postgresql://host/name?sslcert=hush"),
+        ("DATABASE_URL", "postgresql://host/name?hush"),
+        ("DATABASE_URL", "postgresql://host/name?port=hush"),
+        ("DATABASE_URL", "postgresql://host/name?sslmode=hush"),
+        ("DATABASE_URL", "postgresql://host/name?sslmode=require&sslrootcert=hush"),
+        ("DATABASE_URL", f"postgresql://host/name?sslmode=prefer&sslrootcert={__file__}"),
         ("REDIS_URL", "http://host/0"),
         ("REDIS_URL", "redis://host/0?hush=1"),
         ("REDIS_URL", "redis://host/0?hush"),
@@ -255,6 +267,17 @@ def test_wrong_secret_is_named_but_not_shown(name: str, value: str) -> None:
 
     assert line.startswith(f"{name}: got a secret (")
     assert "hush" not in line
+
+
+def test_allowed_origin_is_what_browsers_say() -> None:
+    origins = "https://a.example:443,http://[::1]:80,https://b.example:8443,http://c.example:443"
+
+    assert load(ALLOWED_ORIGINS=origins).allowed_origins == (
+        "https://a.example",
+        "http://[::1]",
+        "https://b.example:8443",
+        "http://c.example:443",
+    )
 
 
 def test_refusal_does_not_carry_the_secret_in_its_cause() -> None:
@@ -294,14 +317,22 @@ def test_settings_that_contradict_each_other_are_refused(
     assert sentence in line
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-def test_database_url_with_encryption_keys_is_taken(scheme: str) -> None:
-    settings = load(
-        DATABASE_URL=f"{scheme}://user@host/name", ENCRYPTION_KEYS=f"{KEY}, {OTHER_KEY}"
-    )
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://user@host/name",
+        "postgresql://user@host/name",
+        "postgresql://user@/name?host=%2Fvar%2Frun%2Fpostgresql&port=5433",
+        "postgresql:///name?host=h&user=u&password=p",
+        "postgresql://user@host/name?sslmode=verify-full",
+        "postgresql://user@host/name?ssl=true",
+    ],
+)
+def test_database_url_with_encryption_keys_is_taken(url: str) -> None:
+    settings = load(DATABASE_URL=url, ENCRYPTION_KEYS=f"{KEY}, {OTHER_KEY}")
 
     assert settings.database_url is not None
-    assert settings.database_url.get_secret_value() == f"{scheme}://user@host/name"
+    assert settings.database_url.get_secret_value() == url
     assert [key.get_secret_value() for key in settings.encryption_keys] == [KEY, OTHER_KEY]
 
 

@@ -68,3 +68,13 @@ def test_wrong_value_in_the_file_is_reported_like_any_other(env_file: Path) -> N
 
     with pytest.raises(SettingsError, match=r"^PORT: got 'seventy'; takes: "):
         load_settings({}, env_file=env_file)
+
+
+def test_file_that_is_not_utf_8_is_a_wrong_setting(env_file: Path) -> None:
+    env_file.write_bytes(b"API_KEY=hush\xff\n")
+
+    with pytest.raises(SettingsError) as refused:
+        load_settings({}, env_file=env_file)
+
+    assert str(refused.value) == f"{env_file} isn't text in UTF-8"
+    assert refused.value.__context__ is None
