@@ -5,6 +5,7 @@ table are made of it.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
@@ -46,6 +47,8 @@ from setting_types import (
 ROOT_DATA_DIR = Path("/var/lib/discord-task-scheduler")
 
 _SECRETS = frozenset({"API_KEY", "API_KEYS", "DATABASE_URL", "ENCRYPTION_KEYS", "REDIS_URL"})
+# In a value that was meant for another variable. Discord's tokens have 68 characters.
+_TOKEN = re.compile(r"(webhooks\W)[^\s'\"]+|[\w-]{50,}")
 
 
 class SettingsError(Exception):
@@ -268,5 +271,5 @@ def _lines(detail: ErrorDetails) -> list[str]:
     takes = next(
         field.description for field in Settings.model_fields.values() if field.alias == name
     )
-    got = "a secret" if name in _SECRETS else repr(detail["input"])
+    got = "a secret" if name in _SECRETS else _TOKEN.sub(r"\1****", repr(detail["input"]))
     return [f"{name}: got {got}{reason and f' ({reason})'}; takes: {takes}"]

@@ -269,6 +269,25 @@ def test_wrong_secret_is_named_but_not_shown(name: str, value: str) -> None:
     assert "hush" not in line
 
 
+@pytest.mark.parametrize(
+    "name", ["DISCORD_ORIGINS", "ALLOWED_ORIGINS", "GLOBAL_RATE_ORIGINS", "SECURITY_CONTACT"]
+)
+@pytest.mark.parametrize("end", ["", "?wait=true", "?token=" + "aB3-_" * 13])
+def test_webhook_url_in_the_wrong_place_is_not_shown(name: str, end: str) -> None:
+    url = "http://discord.com/api/webhooks/123456789012345678/" + "aB3-_" * 13 + end
+
+    [line] = problems(**{name: url})
+
+    assert line.startswith(f"{name}: got 'http://discord.com/api/webhooks/****'")
+    assert "aB3" not in line
+
+
+def test_token_alone_in_the_wrong_place_is_not_shown() -> None:
+    [line] = problems(DISCORD_ORIGINS="aB3-_" * 13)
+
+    assert line.startswith("DISCORD_ORIGINS: got '****'")
+
+
 def test_allowed_origin_is_what_browsers_say() -> None:
     origins = "https://a.example:443,http://[::1]:80,https://b.example:8443,http://c.example:443"
 
