@@ -46,9 +46,10 @@ _FOUND: Final = re.compile(
     re.DOTALL | re.IGNORECASE,
 )
 # What it quotes of a text that it can't parse: a wrong place may hold a token, or a part of one.
-_LEXEME: Final = re.compile(
-    r"(Name|String|BlockString|Int|Float) (?:'.{16,}'|\".{16,}\")", re.DOTALL
-)
+_KIND: Final = "(Name|String|BlockString|Int|Float|variable) "
+_LEXEME: Final = re.compile(rf"{_KIND}(?:'.{{16,}}'|\".{{16,}}\")", re.DOTALL)
+# In a sentence that was cut, whose last quote may be one of the text's own.
+_CUT_LEXEME: Final = re.compile(rf"{_KIND}['\"].{{16,}}", re.DOTALL)
 _STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 # How its parser ends the sentence about too many tokens; a client's own words end with a quote.
 _TOO_LONG: Final = f"more than {MAX_TOKENS} tokens. Parsing aborted."
@@ -197,10 +198,12 @@ def _named(error: FieldError, *prefix: str) -> FieldError:
 
 def _without_values(message: str) -> str:
     """Return graphql-core's sentence without the client's own values: one may be a webhook URL."""
+    lexeme = _LEXEME
     if len(message) > MAX_SENTENCE_CHARS:
         # At the end of a word: half of one may be half of a token.
         message = message[:MAX_SENTENCE_CHARS].rpartition(" ")[0]
-    shown = _FOUND.sub(lambda found: found["kind"] or "", _LEXEME.sub(r"\1", message))
+        lexeme = _CUT_LEXEME
+    shown = _FOUND.sub(lambda found: found["kind"] or "", lexeme.sub(r"\1", message))
     ends = shown == message or shown.endswith((".", "?"))
     return mask_words(shown if ends else f"{shown}.")
 

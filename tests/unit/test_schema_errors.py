@@ -160,6 +160,28 @@ def test_the_part_of_a_token_before_its_first_dash_is_not_repeated(chars: int) -
     assert part[:16] not in shown
 
 
+@pytest.mark.parametrize("chars", range(16, 68))
+def test_the_part_of_a_token_behind_a_dollar_is_not_repeated(chars: int) -> None:
+    part = "Zx9_" * 17
+
+    shown = refused(f"query ($v: String = ${part[:chars]}-{part[chars:]}) {{ __typename }}")
+
+    assert "Syntax Error: Unexpected variable in constant value." in shown
+    assert part[:16] not in shown
+
+
+@pytest.mark.parametrize("text", ["TOKEN {}", "it's TOKEN, isn't it? {}", "a {} TOKEN"])
+def test_a_string_that_is_cut_is_not_repeated(text: str) -> None:
+    """The sentence about it has lost the quote at its end."""
+    part = "Zx9_" * 12
+
+    shown = refused('{ a "' + text.format("word " * 400).replace("TOKEN", part) + '"')
+
+    assert "Syntax Error: " in shown
+    assert part[:16] not in shown
+    assert "word" not in shown
+
+
 @pytest.mark.parametrize("before", range(0, 240, 20))
 @pytest.mark.parametrize(
     ("query", "wrong"),
