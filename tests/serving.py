@@ -198,9 +198,7 @@ async def serving(
         task = asyncio.create_task(server.serve(sockets=[listener]))
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            # The server lets go of what was idle for 5 s, perhaps while a request is on its way.
-            connector = aiohttp.TCPConnector(keepalive_timeout=2.0)
-            async with aiohttp.ClientSession(connector=connector) as session:
+            async with aiohttp.ClientSession() as session:
                 yield Api(session, url)
         finally:
             server.should_exit = True

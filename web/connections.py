@@ -71,9 +71,9 @@ class BoundedHttp(_CutsOff, HttpToolsProtocol):
         self._is_in_head = self._is_idle = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base has it
-        """Take the connection, unless there are too many."""
+        """Take the connection, unless there are too many that are in use."""
         super().connection_made(transport)
-        if len(self.connections) > self.MAX_CONNECTIONS:
+        if len(self.connections) > self.MAX_CONNECTIONS and not self._make_room():
             log.warning("connections_exhausted", most=self.MAX_CONNECTIONS)
             transport.abort()
             return
@@ -116,6 +116,19 @@ class BoundedHttp(_CutsOff, HttpToolsProtocol):
         """Close an idle connection, also if the client takes nothing of it."""
         super().timeout_keep_alive_handler()
         self._await_reading()
+
+    def _make_room(self) -> bool:
+        """Cut the connection that has been idle for longest; return whether there was one."""
+        idle = {
+            each.timeout_keep_alive_task.when(): each.transport
+            for each in self.connections
+            if isinstance(each, BoundedHttp) and each.timeout_keep_alive_task is not None
+            # What was cut for another new one is still among them.
+            if not each.transport.is_closing()
+        }
+        if idle:
+            idle[min(idle)].abort()
+        return bool(idle)
 
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(self.HEAD_SECONDS, self.transport.abort)

@@ -11,6 +11,9 @@ from web.connections import BoundedHttp, BoundedSocket
 
 # Connections are let go this long after the last answer.
 GOODBYE_SECONDS: Final = 3
+# Longer than proxies keep idle connections (Traefik 90 s, nginx 60 s), so that none sends a request
+# on one that is just being closed. When there are too many, BoundedHttp closes some sooner.
+KEEP_ALIVE_SECONDS: Final = 95
 # A websocket's client is asked so often whether it is there, and has as long to answer.
 PING_SECONDS: Final = 20.0
 
@@ -37,6 +40,7 @@ def http_server(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
         ws=ws,
         ws_max_size=max_message_bytes,

@@ -15,6 +15,7 @@ from tests.serving import Api, absent_database, as_admin, make_app, serving
 from tests.waiting import wait_until
 from web.connections import BoundedHttp
 from web.middleware import BodyLimit
+from web.server import http_server
 
 SOON = 0.3
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -240,3 +241,57 @@ async def test_connections_beyond_the_bound_are_refused_until_one_ends(
 
     assert [entry["event"] for entry in logs] == ["connections_exhausted"]
     assert answer.status == 200
+
+
+async def next_millisecond() -> None:
+    """Return when a timer for a delay is later than one that was set before."""
+    over = time.monotonic() + 0.01
+    await wait_until(lambda: time.monotonic() > over, what="next millisecond")
+
+
+async def test_connection_that_is_idle_for_longest_makes_way(
+    cipher: WebhookCipher, connect: Connect
+) -> None:
+    async with service(cipher, Few) as api:
+        with capture_logs() as logs:
+            begun, first, second = [await connect(api) for _ in range(3)]
+            for reader, writer in (first, second, first):
+                writer.write(HEAD)
+                await reader.readuntil(b'{"status":"ok"}')
+                await next_millisecond()
+            begun[1].write(HEAD[:10])
+
+            answer = await api.send("GET", "/health/live")
+            assert await rest(second[0]) == b""
+            for (reader, writer), text in ((first, HEAD), (begun, HEAD[10:])):
+                writer.write(text)
+                await reader.readuntil(b'{"status":"ok"}')
+
+    assert answer.status == 200
+    assert "connections_exhausted" not in [entry["event"] for entry in logs]
+
+
+async def test_many_connections_at_once_never_are_more_than_the_bound(
+    cipher: WebhookCipher, connect: Connect
+) -> None:
+    most = 0
+
+    class Counting(Few):
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as the base has it
+            nonlocal most
+            super().connection_made(transport)
+            most = max(most, sum(not each.transport.is_closing() for each in self.connections))
+
+    async with service(cipher, Counting) as api:
+        for reader, writer in [await connect(api) for _ in range(3)]:
+            writer.write(HEAD)
+            await reader.readuntil(b'{"status":"ok"}')
+        await asyncio.gather(*(connect(api) for _ in range(20)))
+        await wait_until(lambda: most > 0, what="connections")
+
+    assert most == 3
+
+
+async def test_idle_connection_outlives_those_that_proxies_keep() -> None:
+    """Traefik keeps them for 90 s, nginx for 60 s."""
+    assert http_server(slow, max_message_bytes=1).config.timeout_keep_alive > 90
