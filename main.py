@@ -28,6 +28,7 @@ from engine.limits import Budget, parse_rate
 from engine.logs import configure_logging
 from engine.rotation import KeyRotation
 from engine.service import TaskService
+from engine.signals import until_signalled
 from engine.statistics import Statistics
 from engine.validation import TaskRules
 from models.database import Database
@@ -53,7 +54,10 @@ log = structlog.get_logger("main")
 
 
 def main() -> int:
-    """Run the command line; return 0, 2 for wrong settings or 1 for anything else in the way."""
+    """Run the command line; return 0, 2 for wrong settings or 1 for anything else in the way.
+
+    A signal before the service runs, or to another command, is 128 and its number.
+    """
     parser = argparse.ArgumentParser(
         description="Posts Discord webhooks on cron schedules, managed through GraphQL.",
         epilog="Settings come from the environment and from .env; .env.example lists them all.",
@@ -71,7 +75,7 @@ def main() -> int:
         configure_logging(level=settings.log_level, as_json=settings.log_format is LogFormat.JSON)
         runs = {"migrate": _migrate, "check": _check, "rotate-keys": _rotate_keys}
         run = runs.get(command, _serve)
-        return uvloop.run(run(settings))
+        return uvloop.run(until_signalled(run(settings)))
     except SettingsError as error:
         print(f"The settings are wrong:\n{error}", file=sys.stderr)
         return 2

@@ -72,7 +72,14 @@ class Service:
 
 async def program(*arguments: str, settings: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Run a command that ends by itself; return its exit status and what it printed."""
-    process = await asyncio.create_subprocess_exec(
+    return await ended(await started(*arguments, settings=settings))
+
+
+async def started(
+    *arguments: str, settings: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    """Start a command, whose output is a pipe."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "main.py",
         *arguments,
@@ -81,6 +88,10 @@ async def program(*arguments: str, settings: Mapping[str, str] | None = None) ->
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
+
+
+async def ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    """Wait for the end of a command; return its exit status and what it printed."""
     output, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode is not None
     return process.returncode, output.decode()
