@@ -281,8 +281,12 @@ def _announce(settings: Settings, listener: socket.socket) -> None:
     roles = ",".join(sorted(settings.roles))
     where = "DATABASE_URL" if settings.database_url else f"embedded in {settings.data_dir}"
     log.info("started", roles=roles, address=f"{shown}:{port}", database=where)
-    if Role.API in settings.roles:
-        print(f"GraphiQL: http://{shown}:{port}/graphql", flush=True)
+    if Role.API in settings.roles and settings.graphiql:
+        url = f"http://{shown}:{port}/graphql"
+        if settings.log_format is LogFormat.JSON:
+            log.info("graphiql", url=url)
+        else:
+            print(f"GraphiQL: {url}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line: what starts, what is refused, and what a person reads then."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -282,3 +283,28 @@ async def test_signal_during_the_start_ends_the_embedded_server_too(
         holder.terminate()
         await asyncio.to_thread(server.start)
         await asyncio.to_thread(server.stop)
+
+
+async def test_logs_in_json_are_all_that_is_printed(own_database: dict[str, str]) -> None:
+    async with running(own_database) as service:
+        assert await service.stop() == 0
+
+    lines = [json.loads(line) for line in service.output]
+    told = [line["url"] for line in lines if line["event"] == "graphiql"]
+    assert told == [f"{service.url}/graphql"]
+
+
+async def test_address_of_graphiql_is_told_only_where_it_is(own_database: dict[str, str]) -> None:
+    async with running(own_database | {"GRAPHIQL": "off"}) as service:
+        assert "/graphql" not in service.text
+
+
+async def test_address_of_graphiql_is_a_line_for_people(own_database: dict[str, str]) -> None:
+    process = await started("serve", settings=own_database | {"PORT": "0"})
+    assert process.stdout is not None
+    async with asyncio.timeout(START_SECONDS):
+        while not (line := await process.stdout.readline()).startswith(b"GraphiQL: http://"):
+            assert line
+    process.send_signal(signal.SIGTERM)
+
+    assert (await ended(process))[0] == 0
