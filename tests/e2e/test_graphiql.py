@@ -11,7 +11,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Route
 
-from tests.acceptance.running import API_KEY, Service
+from tests.acceptance.running import API_KEY, Service, running
 from tests.e2e.browser import Page, browsing
 from tests.e2e.graphiql import GraphiQL
 from tests.e2e.proxy import proxy
@@ -130,6 +130,18 @@ async def test_wrong_key_is_told(real_service: Service, page: Page) -> None:
     await graphiql.wait_for_state("wrong key")
 
     assert all("401" in problem for problem in page.problems)
+
+
+async def test_too_many_wrong_keys_are_told_as_what_they_are(
+    settings: dict[str, str], page: Page
+) -> None:
+    async with running(settings | {"FAILED_KEY_LIMIT": "1/hour"}) as service:
+        graphiql = GraphiQL(page)
+        await graphiql.open(f"{service.url}/graphql")
+        for key in ("not the key", "nor this"):
+            await graphiql.use_key(key)
+
+        await graphiql.wait_for_state("429 Too Many Requests")
 
 
 async def test_key_in_the_header_editor_is_used_and_kept(real_service: Service, page: Page) -> None:

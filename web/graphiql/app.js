@@ -97,8 +97,14 @@ mutation Create {
 
   const fetchAndTell = async (url, options) => {
     const response = await fetch(url, options);
-    state.textContent = response.status === 401 ? "wrong key" : "key accepted";
-    if (response.ok) sessionStorage.setItem(STORED, new Headers(options.headers).get("X-API-Key"));
+    if (response.ok) {
+      state.textContent = "key accepted";
+      sessionStorage.setItem(STORED, new Headers(options.headers).get("X-API-Key"));
+    } else {
+      // Over HTTP/2 there is no text.
+      const { status, statusText } = response;
+      state.textContent = status === 401 ? "wrong key" : `${status} ${statusText}`.trim();
+    }
     return response;
   };
 
