@@ -2,12 +2,15 @@
 
 import asyncio
 import os
+import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 import uvloop
@@ -36,8 +39,19 @@ def accounting(run_deadline_seconds: int = RUN_DEADLINE_SECONDS) -> Accounting:
     return Accounting(fire_all_limit=100, run_deadline_seconds=run_deadline_seconds)
 
 
+# An example may take as long as the machine stands still.
+hypothesis.settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    database=None,
+)
+hypothesis.settings.load_profile("tests")
+
+
 def pytest_configure() -> None:
-    """Let what is logged be written without the values of variables, whose search is slow."""
+    """End on SIGTERM as on SIGINT, with our servers; log without variables, a slow search."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     *before, _ = structlog.get_config()["processors"]
     plain = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback
@@ -49,7 +63,23 @@ def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Run the tests on the loop that the service runs on."""
-    return {"uvloop": uvloop.new_event_loop}
+
+    def new_loop() -> asyncio.AbstractEventLoop:
+        loop = uvloop.new_event_loop()
+        loop.set_exception_handler(_end_on_timeout)
+        return loop
+
+    return {"uvloop": new_loop}
+
+
+def _end_on_timeout(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """End a test that pytest-timeout fails while it awaits: uvloop hands that failure to us."""
+    failure = context.get("exception")
+    if not isinstance(failure, pytest.fail.Exception):
+        loop.default_exception_handler(context)
+        return
+    for task in asyncio.all_tasks(loop):
+        task.cancel(str(failure))
 
 
 @pytest.fixture(scope="session")

@@ -156,7 +156,7 @@ class FakeDiscord:
         elif down is not Down.REFUSE and self._site is None:
             await self._listen()
 
-    async def wait_for(self, requests: int, timeout_seconds: float = 5.0) -> None:
+    async def wait_for(self, requests: int, timeout_seconds: float = 15.0) -> None:
         """Wait until so many requests have come in all. Raises: TimeoutError with a sentence."""
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -13,14 +13,16 @@ async def wait_until(
 ) -> None:
     """Return when the condition holds; fail, saying what was awaited, when it takes too long."""
     deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
+    while True:
+        is_last = time.monotonic() >= deadline
         held = condition()
         if inspect.isawaitable(held):
             held = await held
         if held:
             return
+        if is_last:
+            raise AssertionError(f"after {timeout_seconds:g} s there was still no {what}")
         await asyncio.sleep(0.01)
-    raise AssertionError(f"after {timeout_seconds:g} s there was still no {what}")
 
 
 async def wait_until_blocked(database: Database) -> None:
@@ -34,4 +36,4 @@ async def wait_until_blocked(database: Database) -> None:
             )
         return found
 
-    await wait_until(is_blocked, what="statement that waits for a lock", timeout_seconds=5.0)
+    await wait_until(is_blocked, what="statement that waits for a lock")

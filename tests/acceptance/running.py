@@ -126,10 +126,20 @@ async def following(process: asyncio.subprocess.Process) -> AsyncIterator[Servic
             await _wait_until_healthy(service)
             yield service
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            await _end(process)
             await reading
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Let the program stop its embedded server, if it has time for that."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(process.wait(), STOP_SECONDS)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 async def _read(service: Service) -> None:

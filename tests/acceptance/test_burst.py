@@ -12,7 +12,7 @@ TICKS = 15
 
 
 @pytest.mark.no_cover
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(210)
 async def test_burst_from_three_copies_meets_no_limit_and_keeps_its_order(tmp_path: Path) -> None:
     figures = await run_burst(tmp_path, webhooks=WEBHOOKS, ticks=TICKS)
 

@@ -10,7 +10,7 @@ TASKS = 40
 
 
 @pytest.mark.no_cover
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(270)
 async def test_outage_fails_no_task_and_breaks_no_limit(tmp_path: Path) -> None:
     figures = await run_outage(tmp_path, tasks=TASKS, every_seconds=5, down_seconds=14.0)
 
