@@ -44,5 +44,5 @@ async def test_subscriber_hears_of_another_copy_and_holds_up_no_end(
         "task": {"name": "reminder"},
     }
     assert (status, socket.code) == (0, 1012)
-    assert took < 3.0
+    assert took < 10
     assert '"event":"socket"' in api.text

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from engine.cipher import WebhookCipher
+from engine.client import TIMEOUT_SECONDS
 from engine.engine import Engine
 from engine.service import TaskService
 from engine.takeover import TakenOver, take_over
@@ -115,7 +116,7 @@ async def test_heartbeats_by_a_clock_that_stepped_tell_nothing_until_the_next_on
     assert taken.resent == resent
 
 
-async def test_running_copy_takes_over_within_ten_seconds(
+async def test_running_copy_takes_over(
     database: Database,
     cipher: WebhookCipher,
     fake_discord: FakeDiscord,
@@ -128,7 +129,7 @@ async def test_running_copy_takes_over_within_ten_seconds(
 
     await start_engine()
 
-    await wait_for_logs(task, SUCCESS, timeout_seconds=10)
+    await wait_for_logs(task, SUCCESS, timeout_seconds=20)
 
 
 async def test_result_of_an_attempt_that_was_taken_over_is_dropped(
@@ -269,7 +270,7 @@ async def test_slow_webhook_holds_up_no_other(
 
     await tasks.trigger(ACTOR, quick.id)
 
-    await wait_for_logs(quick, SUCCESS, timeout_seconds=2)
+    await wait_for_logs(quick, SUCCESS, timeout_seconds=TIMEOUT_SECONDS - 1)
     await asyncio.sleep(0)
     assert (await logs_of(slow))[0].status is QUEUED
 

@@ -18,6 +18,8 @@ from web.middleware import BodyLimit
 from web.server import http_server
 
 SOON = 0.3
+# Time enough for a client that shall be answered.
+IN_TIME = 2.0
 HEAD = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = HEAD.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
 POST = (
@@ -30,6 +32,11 @@ BIG = b"x" * 30_000_000
 class Hasty(BoundedHttp):
     HEAD_SECONDS = SOON
     UNREAD_SECONDS = SOON
+
+
+class Patient(BoundedHttp):
+    HEAD_SECONDS = IN_TIME
+    UNREAD_SECONDS = IN_TIME
 
 
 class Few(BoundedHttp):
@@ -117,7 +124,7 @@ async def test_head_that_comes_in_drips_is_cut(
 async def test_second_head_of_a_connection_has_the_same_time(
     cipher: WebhookCipher, connect: Connect, text: bytes
 ) -> None:
-    async with service(cipher, Hasty) as api:
+    async with service(cipher, Patient) as api:
         reader, writer = await connect(api)
         writer.write(HEAD)
         await reader.readuntil(b'{"status":"ok"}')
@@ -148,7 +155,7 @@ async def test_long_bodies_and_many_requests_on_one_connection_are_no_long_head(
 
 
 async def test_pipelined_requests_are_all_answered(cipher: WebhookCipher, connect: Connect) -> None:
-    async with service(cipher, Hasty) as api:
+    async with service(cipher, Patient) as api:
         reader, writer = await connect(api)
         writer.write(HEAD * 5)
 
@@ -157,13 +164,13 @@ async def test_pipelined_requests_are_all_answered(cipher: WebhookCipher, connec
 
 
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
-    await asyncio.sleep(2 * SOON)
+    await asyncio.sleep(IN_TIME + SOON)
     await send({"type": "http.response.start", "status": 204, "headers": []})
     await send({"type": "http.response.body"})
 
 
 async def test_time_that_we_take_is_not_the_clients(connect: Connect) -> None:
-    async with serving(slow, http=Hasty) as api:
+    async with serving(slow, http=Patient) as api:
         reader, writer = await connect(api)
         writer.write(HEAD)
 
@@ -213,12 +220,12 @@ async def test_client_that_does_not_read_is_cut_off(head: bytes) -> None:
 
 
 async def test_client_that_has_read_in_time_is_left_alone(connect: Connect) -> None:
-    async with serving(big, http=Hasty) as api:
+    async with serving(big, http=Patient) as api:
         reader, writer = await connect(api)
         writer.write(HEAD)
         await reader.readuntil(b"\r\n\r\n")
         await reader.readexactly(len(BIG))
-        over = time.monotonic() + 2 * SOON
+        over = time.monotonic() + IN_TIME + SOON
         await wait_until(lambda: time.monotonic() > over, what="end of the time to read")
 
         writer.write(HEAD)

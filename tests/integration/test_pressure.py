@@ -262,7 +262,9 @@ async def test_statements_that_wait_for_seconds_lose_and_repeat_nothing(
 
         async def have_waited() -> bool:
             waiting = (
-                "select count(*) from pg_locks where waitstart < clock_timestamp() - $1::interval"
+                "select count(*) from pg_locks join pg_stat_activity using (pid) "
+                "where waitstart < clock_timestamp() - $1::interval "
+                "and datname = current_database()"
             )
             return bool(await other.fetchval(waiting, timedelta(seconds=FENCE_SECONDS + 0.5)) >= 2)
 
