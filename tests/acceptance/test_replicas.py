@@ -156,7 +156,7 @@ class Replicas:
             )
             return bool(await self.now() - started_at > timedelta(seconds=LEASE_SECONDS + 1))
 
-        await wait_until(are_old, what="copies that may judge")
+        await wait_until(are_old, what="copies that may judge", timeout_seconds=20)
 
     async def wait_between_ticks(self) -> None:
         """Wait until the last tick of tasks that fire every five seconds is over."""

@@ -30,7 +30,7 @@ START_TRIES = 5
 # and the lease is 6 s; the rest is for a busy machine.
 LONG_STOP_SECONDS = 3.5
 # With the database there and nothing to send, only a connection that leaked holds up the end.
-END_SECONDS = 5.0
+END_SECONDS = 10.0
 
 _TERMINATE = """
 select count(pg_terminate_backend(pid)) from pg_stat_activity
@@ -122,14 +122,15 @@ class Cluster:
 
     async def freeze(self, copy: Copy, seconds: float) -> None:
         """Stop a copy with SIGSTOP and let it go on with SIGCONT."""
-        process = _running(copy).process
-        if seconds > LONG_STOP_SECONDS:
-            self.stopped_long.add(instance_id(_running(copy)))
-        process.send_signal(signal.SIGSTOP)
+        service = _running(copy)
+        began = time.monotonic()
+        service.process.send_signal(signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
-            process.send_signal(signal.SIGCONT)
+            if time.monotonic() - began > LONG_STOP_SECONDS:
+                self.stopped_long.add(instance_id(service))
+            service.process.send_signal(signal.SIGCONT)
 
     async def restart_database(self, mode: str) -> None:
         """Restart PostgreSQL; `mode` is pg_ctl's: fast, or immediate, which leaves a recovery."""

@@ -15,7 +15,7 @@ from tests.fake_discord import Received
 
 # A change stores the ticks before it, and then takes this long at most to be made, on a machine
 # that is busy.
-CHANGE_SECONDS = 0.25
+CHANGE_SECONDS = 1.0
 _OUTPUT_SIGNS = ("Traceback", "part_failed", "never retrieved", '"level":"error"')
 
 Ticks = Counter[tuple[UUID, datetime]]

@@ -31,7 +31,7 @@ async def run_outage(
     """
     async with cluster(folder, copies=COPIES) as parts:
         await _create(parts, tasks, every_seconds)
-        await parts.fake.wait_for(tasks, timeout_seconds=every_seconds + tasks / 20)
+        await parts.fake.wait_for(tasks, timeout_seconds=every_seconds + tasks / 20 + 10)
         before = len(parts.fake.requests)
         await parts.fake.set_down(Down.REFUSE)
         await asyncio.sleep(down_seconds / 2)

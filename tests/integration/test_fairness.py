@@ -327,7 +327,7 @@ async def test_ten_thousand_attempts_on_one_webhook_delay_no_other(
         async def have_ticked() -> bool:
             return await TaskLog.filter(task_id__not=busy, status=SUCCESS).count() >= 60
 
-        await wait_until(have_ticked, what="three ticks of each of the others")
+        await wait_until(have_ticked, what="three ticks of each of the others", timeout_seconds=30)
         for task in others:
             await service.toggle(ACTOR, task.id)
 

@@ -17,7 +17,7 @@ from models.task import Task
 from models.task_log import TaskLog
 from tests.conftest import StartEngine, make_service
 from tests.fake_discord import FakeDiscord
-from tests.fake_discord_behaviours import hang, reset
+from tests.fake_discord_behaviours import answer, hang, held, reset
 from tests.tasks import ACTOR, logs_of, make_task, wait_for_logs
 from tests.waiting import wait_until
 
@@ -87,7 +87,7 @@ async def test_attempt_of_a_living_copy_is_left_alone(
     task = await make_task(service, fake_discord)
     await service.trigger(ACTOR, task.id)
     owner = uuid4()
-    await claim_for(database, task, owner, timedelta(seconds=5))
+    await claim_for(database, task, owner, timedelta(seconds=3))
 
     taken = await take_over_as(database)
 
@@ -137,17 +137,14 @@ async def test_result_of_an_attempt_that_was_taken_over_is_dropped(
 ) -> None:
     tasks = make_service(cipher, fake_discord.origin, engine)
     task = await make_task(tasks, fake_discord)
-    fake_discord.latency_seconds = 0.5
+    is_stolen = asyncio.Event()
+    fake_discord.script(task.webhook_id, held(is_stolen, answer(200)))
     await tasks.trigger(ACTOR, task.id)
-    await fake_discord.wait_for(0)
-
-    async def is_claimed() -> bool:
-        return (await logs_of(task))[0].claimed_by is not None
-
-    await wait_until(is_claimed, what="claim")
+    await fake_discord.wait_for(1)
     thief = uuid4()
     async with database.connection() as connection:
         await connection.execute("update task_logs set claimed_by = $1", thief)
+    is_stolen.set()
 
     async def is_recorded() -> bool:
         return (await engine.status()).in_flight == 0

@@ -42,6 +42,8 @@ from tests.conftest import NO_BUDGET
 from tests.databases import of_database
 from tests.plans import scanned_whole, scans_of
 
+pytestmark = pytest.mark.xdist_group("plans")  # that one process alone makes the many rows
+
 TASKS = 1_000
 LOGS = 100_000
 A_MINUTE = timedelta(minutes=1)
@@ -460,17 +462,14 @@ async def test_page_of_the_feed_reads_its_part_only(
 
 
 @pytest.mark.parametrize("of_task", [False, True])
-async def test_idle_poll_of_the_feed_takes_less_than_a_millisecond(
+async def test_idle_poll_of_the_feed_reads_few_pages(
     seeded: "asyncpg.Connection[asyncpg.Record]", *, of_task: bool
 ) -> None:
     (task,) = await some_tasks(seeded, 1)
     task_id = task["id"] if of_task else None
-    explain = f"explain (analyze, format json) {feed_reader._PAGE}"
+    explain = f"explain (analyze, buffers, format json) {feed_reader._PAGE}"
 
-    plans = [
-        orjson.loads(await seeded.fetchval(explain, LOGS, task_id, 101, feed_reader.SPAN))[0]
-        for _ in range(5)
-    ]
+    found = orjson.loads(await seeded.fetchval(explain, LOGS, task_id, 101, feed_reader.SPAN))
 
-    # The least of five: the others may have waited for a processor.
-    assert min(plan["Execution Time"] + plan["Planning Time"] for plan in plans) < 1.0
+    plan = found[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 20, plan

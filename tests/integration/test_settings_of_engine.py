@@ -85,7 +85,8 @@ async def test_first_claim_takes_the_burst_and_the_next_a_slot(
     assert await claim_up_to(database, budget, 100) == []
     async with database.connection() as connection:
         seconds = await seconds_to_next(connection, budget)
-    assert seconds == pytest.approx(budget.slot.total_seconds(), abs=0.5)
+    assert seconds is not None
+    assert 0 < seconds <= budget.slot.total_seconds() + 0.5
 
 
 async def test_slot_that_came_free_lets_one_more_leave(database: Database, task: Task) -> None:
@@ -249,6 +250,6 @@ async def test_one_connection_is_enough(
             async def is_settled() -> bool:
                 return (await WebhookLane.get(webhook_key=b"x" * 32)).next_at is None
 
-            await wait_until(is_settled, what="settled lane", timeout_seconds=4)
+            await wait_until(is_settled, what="settled lane")
     finally:
         await database.close()

@@ -100,9 +100,11 @@ async def test_request_counts_from_its_answer_until_the_shortest_round_trip_is_k
         return time.time() - end.counted_at.timestamp()
 
     await client.open()
-    assert await left_out_seconds() < 0.05
+    end = await delivery.send(one, address)
+    assert end.counted_at is not None
+    assert end.counted_at.timestamp() >= fake_discord.requests[0].wall + 0.045
     await asyncio.gather(*(delivery.send(one, address) for _ in range(ROUND_TRIPS - 1)))
-    assert await left_out_seconds() >= 0.05
+    assert await left_out_seconds() >= 0.045
     await client.close()
 
 
@@ -173,6 +175,7 @@ async def test_copies_that_claim_at_once_take_no_more_places_than_there_are(
             await service.trigger(ACTOR, task.id)
         found = await asyncio.gather(*(claims_of(database, ME, limit=4) for _ in range(4)))
         claims = [one for claimed in found for one in claimed]
+        assert claims
         assert len(claims) <= 30 - taken
         await finish(
             database, *(Finished(claim=one, status=FAILED, knows_bucket=True) for one in claims)
@@ -205,7 +208,7 @@ async def test_shared_429_holds_the_channels_other_webhooks(
     assert await claims_of(database) == []
     channel = await WebhookChannel.get(channel_id=CHANNEL)
     assert channel.opens_at is not None
-    assert 5 < (channel.opens_at - datetime.now(UTC)).total_seconds() < 7.1
+    assert 1 < (channel.opens_at - datetime.now(UTC)).total_seconds() < 7.1
 
 
 @pytest.mark.parametrize("down", [Down.REFUSE, Down.UNAVAILABLE])
