@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,16 +98,23 @@ def socket_app(database: Database, cipher: WebhookCipher, **options: object) -> 
     return Starlette(routes=[WebSocketRoute("/graphql", view)])
 
 
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port of this machine that nobody listens on, nor can meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
 @asynccontextmanager
 async def absent_database() -> AsyncIterator[Database]:
     """Yield a database whose server is not there: for what must work without, and fast."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    database = await Database.connect(f"postgresql://nobody:secret@127.0.0.1:{port}/gone")
-    try:
-        yield database
-    finally:
-        await database.close()
+    with closed_port() as port:
+        database = await Database.connect(f"postgresql://nobody:secret@127.0.0.1:{port}/gone")
+        try:
+            yield database
+        finally:
+            await database.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,6 @@
 """No secret shows anywhere, whatever happens to a task and whatever is sent to the service."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tests.acceptance.leaks import Client, Places, echo, everything_in
 from tests.acceptance.running import Service, running
 from tests.fake_discord import FakeDiscord
 from tests.fake_discord_behaviours import Behaviour, cut_body, hang, raw, redirect, reset
+from tests.serving import closed_port
 from tests.waiting import wait_until
 
 API_KEY = "an-admin-key-that-nobody-guesses"
@@ -79,11 +79,10 @@ async def database_url(tmp_path: Path) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-def closed_origin() -> str:
+def closed_origin() -> Iterator[str]:
     """An origin where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    return f"http://127.0.0.1:{port}"
+    with closed_port() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A copy's heartbeat: seen by the others, fenced by time, and back by itself after any loss."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -31,6 +30,7 @@ from models.orm import credentials
 from tests.conftest import make_service
 from tests.fake_discord import FakeDiscord
 from tests.lossy_database import LossyDatabase
+from tests.serving import closed_port
 from tests.tasks import ACTOR, logs_of, make_task, wait_for_logs
 from tests.waiting import wait_until
 
@@ -112,14 +112,6 @@ async def terminate_others(connection: "asyncpg.Connection[asyncpg.Record]") -> 
 
 async def rows(connection: "asyncpg.Connection[asyncpg.Record]") -> dict[UUID, asyncpg.Record]:
     return {row["id"]: row for row in await connection.fetch("select * from engine_instances")}
-
-
-@asynccontextmanager
-async def closed_port() -> AsyncIterator[int]:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        yield held.getsockname()[1]
 
 
 async def test_connecting_leaves_a_row_with_the_databases_time(
@@ -296,7 +288,7 @@ async def test_revive_runs_before_each_try_to_connect(
 
 
 async def test_unreachable_server_is_a_database_unavailable(database_url: str) -> None:
-    async with closed_port() as port:
+    with closed_port() as port:
         database = await Database.connect(f"postgresql://postgres@127.0.0.1:{port}/x")
         copy = Copy(database)
 

@@ -40,7 +40,7 @@ async def use_orm() -> None:
 async def test_transaction_that_can_not_begin_gives_its_connection_back(
     database_url: str, turns: int
 ) -> None:
-    database = await Database.connect(database_url, pool_size=1, pool_timeout_seconds=3.0)
+    database = await Database.connect(database_url, pool_size=1, pool_timeout_seconds=10.0)
     try:
         await asyncio.create_task(use_orm())
         terminate_others(database_url)
@@ -49,7 +49,7 @@ async def test_transaction_that_can_not_begin_gives_its_connection_back(
         with suppress(*LOST_CONNECTION):
             await asyncio.create_task(use_orm())
 
-        async with asyncio.timeout(3), database.connection() as connection:
+        async with asyncio.timeout(10), database.connection() as connection:
             assert await connection.fetchval("select 1") == 1
     finally:
         await database.close()

@@ -95,7 +95,7 @@ async def test_value_expires(cache: Cache) -> None:
     async def is_new() -> bool:
         return await read(cache, counter.compute, seconds=60) == 2
 
-    await wait_until(is_new, what="new value", timeout_seconds=2)
+    await wait_until(is_new, what="new value")
 
 
 async def test_who_leaves_takes_nothing_from_those_who_wait(cache: Cache) -> None:
