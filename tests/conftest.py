@@ -59,6 +59,14 @@ def pytest_configure() -> None:
     structlog.configure(processors=[*before, plain])
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let `--dist loadgroup` see its groups: pytest 9.2 overlooks what pytest-xdist 3.8 sets."""
+    for item in items:
+        if with_group := vars(item).get("_nodeid"):
+            item._id = type(item.id).parse(with_group)
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
