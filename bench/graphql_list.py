@@ -16,7 +16,7 @@ from cryptography.fernet import Fernet
 
 from bench.installed import NODE, why_no_node
 from bench.list_client import CONNECTIONS, ask
-from bench.list_layers import Layers, measure_layers
+from bench.list_layers import ROUNDS, Layers, measure_layers
 from bench.processes import child, cpu_seconds
 from bench.scenario import Bench, median, table, tell
 from bench.service import ready, starting
@@ -189,7 +189,8 @@ of {seconds:g} s in turn.
 
 {table(head, rows)}
 {left_out}
-Where the process's CPU time goes, for stored fields, in ms per request:
+Where the process's CPU time goes, for stored fields, in ms per request, the least of {ROUNDS}
+rounds:
 
 {table(["layer", "this service", "share", "default settings", "share"], parts)}
 
