@@ -189,10 +189,6 @@ left join lateral (
 order by c.scheduled_for
 """
 
-# PostgreSQL keeps the plan that it made first, and on a new database that was for empty tables.
-_BY_INDEX = "set enable_bitmapscan = off; set enable_seqscan = off"
-_AS_BEFORE = "reset enable_bitmapscan; reset enable_seqscan"
-
 # When the next lane or channel opens; null when nothing waits.
 _NEXT = """
 select extract(epoch from least((
@@ -226,23 +222,20 @@ async def claim(
 ) -> Claimed:
     """Claim up to `limit` due attempts for this copy, in one statement of its own transaction.
 
+    The connection is that of a ClaimConnection: with others a plan may read all that waits.
     `claimed_at` is when, by the copy's own clock, the call began: an old claim is not sent.
     """
     # No transaction around it: a copy that stands still in between would keep its locks.
-    try:
-        await connection.execute(_BY_INDEX)
-        rows = await connection.fetch(
-            _CLAIM,
-            instance_id,
-            limit,
-            *_arguments(budget),
-            CHANNEL_SENDS,
-            timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
-            timedelta(seconds=CHANNEL_RESERVE_SECONDS),
-            timedelta(seconds=PROBE_SECONDS),
-        )
-    finally:
-        await connection.execute(_AS_BEFORE)
+    rows = await connection.fetch(
+        _CLAIM,
+        instance_id,
+        limit,
+        *_arguments(budget),
+        CHANNEL_SENDS,
+        timedelta(seconds=CHANNEL_WINDOW_SECONDS + CHANNEL_MARGIN_SECONDS),
+        timedelta(seconds=CHANNEL_RESERVE_SECONDS),
+        timedelta(seconds=PROBE_SECONDS),
+    )
     return Claimed(
         claims=[_claim(row, claimed_at) for row in rows if row["id"] is not None],
         idle_lanes=[row["webhook_key"] for row in rows if row["id"] is None],

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from engine.catch_up import Accounting
+from engine.claim_connection import ClaimConnection
 from engine.claims import Claim, claim, seconds_to_next
 from engine.clock import sleepless
 from engine.delivery import Delivery
@@ -71,6 +72,7 @@ class Worker:
             on_recorded=self._recorded,
         )
         self._expiry = Expiry(instance_id=instance.id)
+        self._claiming = ClaimConnection(database)
         self._wake = asyncio.Event()
         self._open: dict[asyncio.Task[None], UUID] = {}
         self._is_draining = False
@@ -99,6 +101,7 @@ class Worker:
                         await self._wake.wait()
         finally:
             self._claims_ended.set()
+            await self._claiming.close()
 
     async def record_loop(self) -> None:
         """Record how attempts ended, in batches, until cancelled."""
@@ -168,7 +171,7 @@ class Worker:
         if self._is_in_doubt:
             await self._database.transact(partial(self._release_unknown, 0.0))
             self._is_in_doubt = False
-        async with self._database.connection() as connection:
+        async with self._claiming.opened() as connection:
             claimed_at, self._is_in_doubt = self._elapsed(), True
             claimed = await claim(
                 connection,
@@ -177,7 +180,7 @@ class Worker:
                 budget=self._budget,
                 claimed_at=claimed_at,
             )
-            await self._start(claimed.claims)
+            self._start(claimed.claims)
             self._is_in_doubt = False
             self._has_backlog = len(claimed.claims) == room
             # With a backlog the room is what is waited for.
@@ -213,19 +216,21 @@ class Worker:
 
         await self._database.transact(work)
 
-    async def _start(self, claims: Sequence[Claim]) -> None:
-        """Start claims, a few in each turn of the loop: only at its end their requests leave."""
-        for first in range(0, len(claims), STARTS_PER_TURN):
-            for one in claims[first : first + STARTS_PER_TURN]:
-                delivery = asyncio.create_task(self._deliver(one))
-                self._open[delivery] = one.log_id
-                delivery.add_done_callback(self._open.pop)
-            await asyncio.sleep(0)
+    def _start(self, claims: Sequence[Claim]) -> None:
+        for number, one in enumerate(claims):
+            delivery = asyncio.create_task(self._deliver(one, number // STARTS_PER_TURN))
+            self._open[delivery] = one.log_id
+            delivery.add_done_callback(self._open.pop)
         IN_FLIGHT.set(self.in_flight)
 
-    async def _deliver(self, one: Claim) -> None:
-        """Deliver one claim; whatever happens, it ends among the results or is given back."""
+    async def _deliver(self, one: Claim, turns: int) -> None:
+        """Deliver one claim; whatever happens, it ends among the results or is given back.
+
+        It begins after so many turns of the loop: only at the end of each do requests leave.
+        """
         try:
+            for _ in range(turns):
+                await asyncio.sleep(0)
             end = self._delivery.settle_unsent(one)
             if end is None:
                 end = await self._send(one)
@@ -238,7 +243,7 @@ class Worker:
             self._recorder.give_back(one)
         else:
             self._recorder.put(end)
-        if self._has_backlog and len(self._open) <= self._concurrency // 2:
+        if self._has_backlog and len(self._open) <= 3 * self._concurrency // 4:
             self._wake.set()
 
     async def _send(self, one: Claim) -> Finished | None:

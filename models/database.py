@@ -1,7 +1,7 @@
 """The connection to PostgreSQL: the ORM's pool, raw connections from it, and dedicated ones."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
@@ -16,7 +16,7 @@ from tortoise.exceptions import DBConnectionError, TransactionManagementError
 from tortoise.transactions import in_transaction
 
 from models.errors import DatabaseUnavailable, ReadTooSlow
-from models.orm import credentials, tortoise_config
+from models.orm import SERVER_SETTINGS, credentials, tortoise_config
 
 T = TypeVar("T")
 if TYPE_CHECKING:
@@ -98,6 +98,16 @@ def is_unavailable(error: BaseException | None) -> bool:
     return False
 
 
+def loss(error: Exception) -> DatabaseUnavailable | asyncio.CancelledError:
+    """Return what to raise for one of LOST_CONNECTION.
+
+    When a server doesn't answer, asyncpg may raise it in place of the task's cancellation.
+    """
+    if (task := asyncio.current_task()) is not None and task.cancelling():
+        return asyncio.CancelledError()
+    return DatabaseUnavailable(f"the database is unavailable: {type(error).__name__}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolUse:
     """Open connections that are idle and in use, and how many there may be in all."""
@@ -164,14 +174,11 @@ class Database:
                     connection = await stack.enter_async_context(self._client.acquire_connection())
                 yield connection
         except LOST_CONNECTION as error:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
-                # A server that says nothing makes asyncpg raise this in its place.
-                raise asyncio.CancelledError from error
-            if not isinstance(error, TimeoutError):
+            lost = loss(error)
+            if isinstance(lost, DatabaseUnavailable) and not isinstance(error, TimeoutError):
                 # The others were probably lost with it; each would fail somebody else once.
                 await self._client._expire_connections()  # noqa: SLF001 - the pool's own is hidden
-            reason = f"the database is unavailable: {type(error).__name__}"
-            raise DatabaseUnavailable(reason) from error
+            raise lost from error
 
     async def read(self, statement: str, *values: object) -> "list[asyncpg.Record]":
         """Return the rows of a statement that a client's request asks for.
@@ -244,17 +251,22 @@ class Database:
             found: str = await connection.fetchval(_IDENTITY)
         return found
 
-    async def dedicated(self) -> "asyncpg.Connection[asyncpg.Record]":
-        """Return a connection outside the pool, for LISTEN; the caller closes it.
+    async def dedicated(
+        self, settings: Mapping[str, str] | None = None
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        """Return a connection outside the pool, with these of the server's settings.
+
+        The caller closes it, and makes errors of it ours by `loss`.
 
         Raises:
             DatabaseUnavailable: the server can't be reached.
         """
         try:
             return await asyncpg.connect(
-                timeout=10.0, command_timeout=30.0, **credentials(self._url)
+                timeout=10.0,
+                command_timeout=30.0,
+                server_settings={**SERVER_SETTINGS, **(settings or {})},
+                **credentials(self._url),
             )
         except LOST_CONNECTION as error:
-            raise DatabaseUnavailable(
-                f"the database is unavailable: {type(error).__name__}"
-            ) from error
+            raise loss(error) from error

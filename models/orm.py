@@ -1,7 +1,9 @@
 """How connections to PostgreSQL are made: what asyncpg and the ORM take for a URL."""
 
 import ssl
-from typing import Any
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 import asyncpg
 from tortoise.backends.base.config_generator import expand_db_url
@@ -15,13 +17,23 @@ MODEL_MODULES = [
     "aerich.models",
 ]
 
+# For every connection: no JIT, because it costs more than our statements, and a transaction that is
+# left idle for 30 s is ended.
+SERVER_SETTINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "application_name": "discord-task-scheduler",
+        "timezone": "UTC",
+        "jit": "off",
+        "idle_in_transaction_session_timeout": "30000",
+    }
+)
+
 
 class _Unreset(asyncpg.Connection):
     """A pooled connection that needs no query when it is given back.
 
-    Nothing that the pool's users leave behind has to be undone: no cursors, no session locks, and
-    who changes a setting (engine/claims.py) turns it back. What is open of a transaction is rolled
-    back all the same.
+    Nothing that the pool's users leave behind has to be undone: no cursors, no session locks, no
+    settings. What is open of a transaction is rolled back all the same.
     """
 
     def get_reset_query(self) -> str:
@@ -47,16 +59,7 @@ def credentials(url: str) -> dict[str, Any]:
 
 
 def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
-    """Return the ORM's configuration for the database at `url` (postgres:// or postgresql://).
-
-    Server-side settings: UTC, no JIT (it costs more than our statements), and a transaction left
-    idle for 30 s is ended.
-    """
-    server_settings = {
-        "timezone": "UTC",
-        "jit": "off",
-        "idle_in_transaction_session_timeout": "30000",
-    }
+    """Return the ORM's configuration for the database at `url` (postgres:// or postgresql://)."""
     pool = {
         **credentials(url),
         # No floor: asyncpg would fill the log with tracebacks while the server is away.
@@ -65,8 +68,8 @@ def tortoise_config(url: str, *, pool_size: int = 10) -> dict[str, Any]:
         "statement_cache_size": 256,
         "command_timeout": 30.0,
         "max_inactive_connection_lifetime": 300.0,
-        "application_name": "discord-task-scheduler",
-        "server_settings": server_settings,
+        "application_name": SERVER_SETTINGS["application_name"],
+        "server_settings": dict(SERVER_SETTINGS),
         "connection_class": _Unreset,
     }
     return {

@@ -1,20 +1,20 @@
 """The real database, whose answers get lost or come late when a test asks for it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import asyncpg
 from tortoise.backends.asyncpg.client import AsyncpgDBClient
 
-from models.database import Database, PooledConnection
+from models.database import Connection, Database, PooledConnection
 
 
 class LossyConnection:
     """A real connection that breaks after a statement was run, before its answer came."""
 
-    def __init__(self, connection: PooledConnection, database: "LossyDatabase") -> None:
+    def __init__(self, connection: Connection, database: "LossyDatabase") -> None:
         self._connection = connection
         self._database = database
 
@@ -51,3 +51,9 @@ class LossyDatabase(Database):
     async def connection(self) -> AsyncIterator[PooledConnection]:
         async with super().connection() as connection:
             yield cast("PooledConnection", LossyConnection(connection, self))
+
+    async def dedicated(
+        self, settings: Mapping[str, str] | None = None
+    ) -> "asyncpg.Connection[asyncpg.Record]":
+        connection = LossyConnection(await super().dedicated(settings), self)
+        return cast("asyncpg.Connection[asyncpg.Record]", connection)

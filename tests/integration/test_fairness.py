@@ -12,6 +12,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from engine.cipher import WebhookCipher
+from engine.claim_connection import ClaimConnection
 from engine.claims import _CLAIM, _arguments, claim
 from engine.lanes import LaneEnd, lock_lanes, settle_lanes
 from engine.service import TaskService
@@ -234,6 +235,15 @@ async def claim_from(connection: Connection, limit: int) -> list[UUID]:
     return [one.task_id for one in claimed.claims]
 
 
+@asynccontextmanager
+async def claim_connection(database: Database) -> AsyncIterator[Connection]:
+    """Yield a connection as a worker claims on."""
+    claiming = ClaimConnection(database)
+    async with claiming.opened() as connection:
+        yield connection
+    await claiming.close()
+
+
 async def test_claim_of_a_large_backlog_reads_by_index_only(
     database: Database, cipher: WebhookCipher, fake_discord: FakeDiscord
 ) -> None:
@@ -241,7 +251,7 @@ async def test_claim_of_a_large_backlog_reads_by_index_only(
     task_ids = await add_tasks(database, cipher, fake_discord, 200)
     await queue_attempts(database, task_ids, 100, step=SECOND)
 
-    async with database.connection() as connection:
+    async with claim_connection(database) as connection:
         whole = await scanned_whole(
             connection,
             _CLAIM,
@@ -262,7 +272,7 @@ async def test_claim_that_was_planned_on_empty_tables_reads_few_rows(
 ) -> None:
     """PostgreSQL keeps a prepared statement's plan, and a burst comes before new statistics."""
     rooms = 10
-    async with database.connection() as connection:
+    async with claim_connection(database) as connection:
         for _ in range(rooms):
             await claim_from(connection, 1)
         task_ids = await add_tasks(database, cipher, fake_discord, 1_000)
