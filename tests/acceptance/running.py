@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from bench.processes import end
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,20 +127,8 @@ async def following(process: asyncio.subprocess.Process) -> AsyncIterator[Servic
             await _wait_until_healthy(service)
             yield service
         finally:
-            await _end(process)
+            await end(process)  # it stops its embedded server, if it has time for that
             await reading
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Let the program stop its embedded server, if it has time for that."""
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_SECONDS)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 async def _read(service: Service) -> None:
