@@ -105,12 +105,11 @@ class Instance:
             DatabaseUnavailable: the server can't be reached.
         """
         self._lost.clear()
-        connection = await self._database.dedicated()
+        connection = await self._database.dedicated({"synchronous_commit": "off"})
         try:
             connection.add_termination_listener(lambda _: self._lost.set())
             for channel, hear in self._listeners.items():
                 await connection.add_listener(channel, _listener(hear))
-            await connection.execute("set synchronous_commit = off")
             await self._beat(connection)
         except (*LOST_CONNECTION, asyncpg.PostgresError) as error:
             connection.terminate()

@@ -1,4 +1,4 @@
-"""A program that signals end cleanly, whatever it is about."""
+"""SIGINT and SIGTERM end a program cleanly, whatever it is about."""
 
 import asyncio
 import signal
